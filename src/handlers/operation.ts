@@ -6,6 +6,7 @@ import { Operation } from '../gen/hostler/v1/operation.js';
 import type { OperationServiceService } from '../gen/hostler/v1/operation_service.js';
 import { parseRequest, timeMs } from './fields.js';
 import { mapStream, type Handlers } from './handler.js';
+import { timeOfMs } from '../protocol/times.js';
 import { pageOf } from './pages.js';
 import { changeOf, operation, shownEvent, stateOffWire, stateOnWire } from './operation-answers.js';
 
@@ -93,6 +94,13 @@ export function operationHandlers(
       // Only of the first page: what happens while the others are read has to be watched.
       const cursor = start.behind === '' ? cursors.of(position, caller.identity) : '';
       return { operations, nextPageToken, cursor };
+    },
+    async getOperationLog(request, caller) {
+      const { lines, isPartial } = await queries.log(parseRequest(one, request).operationId, caller);
+      return {
+        lines: lines.map(({ timeMs: at, ...line }) => ({ ...line, time: timeOfMs(at), facts: { ...line.facts } })),
+        partial: isPartial,
+      };
     },
     async *watchOperation(request, caller) {
       yield* mapStream(queries.watch(parseRequest(one, request).operationId, caller), shownEvent);

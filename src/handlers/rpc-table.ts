@@ -121,6 +121,7 @@ const FILE: Readonly<Record<keyof typeof FileServiceService, Row>> = {
 const OPERATION: Readonly<Record<keyof typeof OperationServiceService, Row>> = {
   getOperation: long(read()),
   listOperations: long(read()),
+  getOperationLog: long(read()),
   watchOperation: read(),
   watchOperations: read(),
   cancelOperation: change(),

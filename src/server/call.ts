@@ -47,6 +47,9 @@ export interface CallLog {
     readonly reason?: string;
     readonly ms: number;
     readonly paths: readonly string[];
+    readonly requestId?: string;
+    /** Those that it started, or attached to. */
+    readonly operationIds?: readonly string[];
     /** One denial more than are written down. */
     readonly tooMany: boolean;
     readonly cause?: unknown;

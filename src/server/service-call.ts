@@ -61,7 +61,7 @@ export async function serveCall(
   }
   const ms = Math.round((performance.now() - started) * 10) / 10;
   const tooMany = await auditEnd(seen, rpc, context, failure, ms);
-  const { caller, peer, paths } = seen.entry;
+  const { caller, peer, paths, requestId, operationIds } = seen.entry;
   context.log({
     rpc: rpc.name,
     peer,
@@ -70,6 +70,8 @@ export async function serveCall(
     ...(failure === undefined ? {} : { reason: failure.shown.reason, cause: failure.cause }),
     ms,
     paths,
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(operationIds === undefined ? {} : { operationIds }),
     tooMany,
   });
   return failure;

@@ -38,7 +38,7 @@ function expiry({ journal, log }: Resources, { keptWork, imageCache }: Backgroun
     // What cannot be recorded is not removed.
     if (!journal.writable) return;
     const removed = await keptWork.expire(({ operationId }, error) =>
-      log.error('a resume entry could not be removed', { operation: operationId, cause: errorText(error) }),
+      log.error('a resume entry could not be removed', { operation_id: operationId, cause: errorText(error) }),
     );
     if (removed.length > 0) log.info('expired', { removed });
     const { items, freedBytes } = await imageCache.eviction.evictOverdue();

@@ -11,6 +11,7 @@ import { asHostlerError } from '../domain/model/errors.js';
 import { Certificates } from '../server/certificates.js';
 import type { ListenerOptions } from '../server/server.js';
 import { loadConfig } from './load-config.js';
+import { changedSettings } from './reload.js';
 import { plainRun } from '../domain/ports/tools.js';
 
 /** Addresses to listen on. Fails with ConfigError. */
@@ -85,12 +86,21 @@ async function authorityOf(config: Config): Promise<Authority> {
  */
 export async function reloadingAuthority(config: Config, file: string, log: Log) {
   let current = await authorityOf(config);
+  let taking: Pick<Config, 'callers' | 'roles'> = config;
   return {
     current: () => current,
     async reload(): Promise<void> {
       try {
-        current = await authorityOf(await loadConfig(file));
-        log.info('callers and roles were read again', { file });
+        const now = await loadConfig(file);
+        current = await authorityOf(now);
+        const { taken, needsRestart } = changedSettings(
+          { ...config, callers: taking.callers, roles: taking.roles },
+          now,
+        );
+        taking = now;
+        log.info('callers and roles were read again', { file, taken });
+        if (needsRestart.length > 0)
+          log.warn('changed settings take effect at the next start', { file, needs_restart: needsRestart });
       } catch (cause) {
         log.error('callers and roles could not be read again: the old ones stay', { file, cause: errorText(cause) });
       }

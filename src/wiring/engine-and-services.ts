@@ -13,7 +13,7 @@ import { Failpoints } from '../adapters/process/failpoints.js';
 import { LocalHostProbe } from '../adapters/host/host-probe.js';
 import { PathLooks } from '../adapters/gates/path-looks.js';
 import { LinuxHost } from '../adapters/host/linux-host.js';
-import { errorText } from '../adapters/telemetry/log.js';
+import { errorText, type Log } from '../adapters/telemetry/log.js';
 import { LocalContents } from '../adapters/files/local-contents.js';
 import { slotWatch } from './metrics/record.js';
 import { readEngine, readResources, readSpace } from './metrics/sources.js';
@@ -34,6 +34,7 @@ import { PathScope } from '../domain/access/path-scope.js';
 import { transferPorts } from './transfers.js';
 import { Admission } from '../domain/operations/admission.js';
 import { Operations } from '../domain/operations/engine.js';
+import type { Step } from '../domain/operations/engine-ports.js';
 import { LockTable } from '../domain/operations/resources/locks.js';
 import { OperationQueries } from '../domain/operations/query.js';
 import type { RecoveryPorts } from '../domain/operations/recovery/recovery.js';
@@ -137,7 +138,7 @@ function assembleEngine(resources: Resources) {
     targets,
     files,
     ...{ clock: Date.now, newId: monotonicFactory() },
-    step: new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step })).step,
+    step: loggedStep(log, new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step }))),
     log: operationLog(log, metrics, resources.audit),
     letGoMs: letGoMs(limits),
     watchIntervalMs: 1000 / limits.events_per_second,
@@ -152,7 +153,32 @@ function assembleEngine(resources: Resources) {
     metrics,
     foreignLimits: foreignLimits(limits),
   });
+<<<<<<< HEAD
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, index, scope };
+=======
+  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, scope };
+}
+
+/** Each step in the log, but those that come every second while a transfer runs. */
+function loggedStep(log: Log, { step }: Failpoints): Step {
+  return (operationId, method, name) => {
+    if (name !== 'checkpoint') log.debug('step', { operation_id: operationId, step: name });
+    return step(operationId, method, name);
+  };
+}
+
+/** What takes space in the cache, and in private folders of others. */
+function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
+  const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
+  return {
+    cacheEntries: cache.all.length,
+    cacheBytes: Number(cache.bytes),
+    setAside: cache.aside.length + cacheFolder.latest.count,
+    setAsideBytes: Number(bytes),
+    foreignFolders: leftovers.count,
+    foreignBytes: leftovers.bytes,
+  };
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
 }
 
 type Engine = ReturnType<typeof assembleEngine>;
@@ -197,7 +223,10 @@ function assembleHandlers(resources: Resources, engine: Engine, host: LinuxHost)
       domains: new Virsh(runner, config.libvirt_uri),
       domainXml: new DomainXml(),
     }),
-    operation: operationHandlers(new OperationQueries(operations, engine.keptWork), state.agentId),
+    operation: operationHandlers(
+      new OperationQueries(operations, engine.keptWork, resources.operationLines),
+      state.agentId,
+    ),
     host: hostHandlers({
       filesystems: host,
       pools: engine.pools,

@@ -4,7 +4,7 @@ import { AuditLog, NO_AUDIT } from '../adapters/telemetry/audit-log.js';
 import { journalLog } from '../adapters/journal/log.js';
 import { JournalStore } from '../adapters/journal/store.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
-import { ProcessRunner } from '../adapters/process/process.js';
+import { ProcessRunner, type EndedChild } from '../adapters/process/process.js';
 import { Sandbox } from '../adapters/process/sandbox.js';
 import { readVersion } from '../protocol/version.js';
 import { MemoryFolders } from '../adapters/process/memory-folders.js';
@@ -34,7 +34,7 @@ function assertMayBecome({ commands }: Config): void {
  * What everything stands on: the door for processes, the daemon's own folder, the roots, the
  * journal.
  */
-export async function openResources(config: Config, log: Log): Promise<Omit<Resources, 'mishaps'>> {
+export async function openResources(config: Config, log: Log): Promise<Omit<Resources, 'mishaps' | 'operationLines'>> {
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const metrics = createMetrics();
@@ -109,7 +109,7 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log, metr
     prefix: priorityPrefix(limits.tools),
     folders,
     log: {
-      child: (facts: object) => log.debug('child', facts),
+      child: ({ expected, ...facts }: EndedChild) => log[expected ? 'debug' : 'info']('child', facts),
       abandoned: (facts: object) => log.warn('a tool cannot be ended, and runs on', facts),
       counted: countChild(metrics),
     },

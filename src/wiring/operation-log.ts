@@ -14,12 +14,14 @@ export function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): Ope
       countOperation(metrics, record);
       // Its caller may have gone: then no call tells how it ended.
       if (record.detached) void audit.end(auditEntry(record));
-      const { error } = record;
+      const { error, state } = record;
       if (error !== undefined && isInternal(error.reason))
         log.error('operation', { ...facts(record), cause: errorText(cause) });
+      else if (state === 'FAILED') log.warn('operation', facts(record));
       else log.info('operation', facts(record));
     },
-    cleanupFailed: ({ id, method }, cause) => log.error('cleanup failed', { id, method, cause: errorText(cause) }),
+    cleanupFailed: ({ id, method }, cause) =>
+      log.error('cleanup failed', { operation_id: id, method, cause: errorText(cause) }),
   };
 }
 
@@ -47,6 +49,7 @@ export function facts({
   addresses,
   error,
   spec,
+  requestId,
   createTime,
   endTime = createTime,
 }: OperationRecord) {
@@ -55,5 +58,16 @@ export function facts({
     key.startsWith('allow') && value === true ? [key] : [],
   );
   const more = allowed.length === 0 ? {} : { allowed };
-  return { id, method, caller, state, addresses, reason: error?.reason, ms: endTime - createTime, ...more };
+  return {
+    operation_id: id,
+    ...(requestId === undefined ? {} : { request_id: requestId }),
+    method,
+    caller,
+    state,
+    addresses,
+    reason: error?.reason,
+    why: error?.message,
+    ms: endTime - createTime,
+    ...more,
+  };
 }

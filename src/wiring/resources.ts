@@ -15,6 +15,7 @@ import type { ResumeEntries } from '../domain/operations/recovery/resume-entries
 import type { CacheIndex } from '../domain/cache/cache-index.js';
 import type { CacheFolder } from '../adapters/files/cache-folder.js';
 import type { AuditTrail } from '../domain/access/audit.js';
+import type { OperationLines } from '../domain/ports/operation-lines.js';
 import type { LockQuery } from '../adapters/gates/lock-query.js';
 
 export interface Resources {
@@ -52,6 +53,7 @@ export interface Resources {
   readonly metrics: Metrics;
   /** What the process has come through, for the metrics. */
   readonly mishaps: () => Mishaps;
+  readonly operationLines: OperationLines;
   /** Unset where the host cannot be asked for the locks of one file. */
   readonly lockQuery: LockQuery | undefined;
 }

@@ -4,10 +4,17 @@ import type { Config } from '../adapters/config/config.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
 import { createLog, errorText, type Log } from '../adapters/telemetry/log.js';
 import { LastResort } from '../adapters/telemetry/last-resort.js';
+import { KeptOperationLines } from '../adapters/telemetry/kept-lines.js';
 import { LogSink } from '../adapters/telemetry/log-sink.js';
+<<<<<<< HEAD
 import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import { countCall, countRefusal } from './metrics/record.js';
 import { readServer } from './metrics/sources.js';
+=======
+import type { Metrics } from '../adapters/telemetry/metrics.js';
+import { tryTool } from '../adapters/process/try-tool.js';
+import { CONTRACT_VERSION } from '../protocol/version.js';
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
 import { endProcess } from '../adapters/process/end-process.js';
 import { ServiceManager } from '../adapters/host/service-manager.js';
 import { endSandboxes, sandboxMark } from '../adapters/linux/orphans.js';
@@ -32,7 +39,8 @@ const LAST_LINES_MS = 1000;
 /** What is the whole process's affair, before anything else is opened. */
 function installProcessHandlers(level: string) {
   const sink = new LogSink(process.stdout.fd);
-  const log = createLog(level, sink);
+  const operationLines = new KeptOperationLines(Date.now);
+  const log = createLog(level, sink, operationLines);
   const stopping = new Stopping(log, async (code) => {
     await sink.flush(LAST_LINES_MS);
     return endProcess(code);
@@ -53,7 +61,7 @@ function installProcessHandlers(level: string) {
     forgottenFailures: lastResort.rejections,
     logLinesLost: sink.lost,
   });
-  return { log, sink, stopping, mishaps };
+  return { log, sink, stopping, mishaps, operationLines };
 }
 
 /**
@@ -63,7 +71,8 @@ function installProcessHandlers(level: string) {
 export async function serve(config: Config, file: string, descriptorFile: string): Promise<void> {
   const settled = installProcessHandlers(config.log.level);
   try {
-    const resources = { ...(await openResources(config, settled.log)), mishaps: settled.mishaps };
+    const { log, mishaps, operationLines } = settled;
+    const resources = { ...(await openResources(config, log)), mishaps, operationLines };
     await start(resources, file, descriptorFile, settled.stopping);
   } catch (error) {
     await settled.sink.flush(LAST_LINES_MS);
@@ -72,8 +81,14 @@ export async function serve(config: Config, file: string, descriptorFile: string
 }
 
 async function start(resources: Resources, file: string, descriptorFile: string, stopping: Stopping): Promise<void> {
+<<<<<<< HEAD
   const { config, log, metrics } = resources;
   const { operations, handlers, recovery, targets, background, scope } = assemble(resources);
+=======
+  const { config, log } = resources;
+  const versions = versionsOf(resources);
+  const { operations, handlers, metrics, recovery, targets, background, scope } = assemble(resources);
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier start was ended', { pid });
   const swept = await resources.folders.sweep();
@@ -125,17 +140,37 @@ async function start(resources: Resources, file: string, descriptorFile: string,
       ...closing(resources),
     ],
   });
-  log.info('SERVING', { addresses, agent: resources.state.agentId, pid: process.pid });
+  log.info('SERVING', { addresses, agent: resources.state.agentId, pid: process.pid, versions: await versions });
   void manager.ready();
   sweep(resources, targets, operations);
   for (const work of [...background, decisions(undecided, recovery, { operations, log })]) work.start();
 }
 
+/** What a report of a fault needs first. Never rejects. */
+async function versionsOf({ version, runner }: Resources) {
+  // A tool that cannot be asked does not keep the daemon from serving: work with it says why.
+  const said = await tryTool(runner)('qemu-img', '--version').catch(() => undefined);
+  const qemu = /version (\S+)/.exec(said ?? '')?.[1] ?? 'not found';
+  return { hostler: version, node: process.versions.node, 'qemu-img': qemu, contract: CONTRACT_VERSION };
+}
+
 function serverLog(log: Log, metrics: Metrics): ServerLog {
   return {
+<<<<<<< HEAD
     call({ cause, tooMany, ...facts }) {
       countCall(metrics, { ...facts, tooMany });
+=======
+    call({ cause, tooMany, requestId, operationIds = [], ...rest }) {
+      metrics.call(rest.rpc, rest.code, rest.ms);
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
       if (tooMany) return;
+      const [operationId, ...more] = operationIds;
+      const facts = {
+        ...rest,
+        ...(requestId === undefined ? {} : { request_id: requestId }),
+        ...(operationId === undefined ? {} : { operation_id: operationId }),
+        ...(more.length === 0 ? {} : { operation_ids: operationIds }),
+      };
       // What the caller can put right is no error of ours.
       if (facts.reason !== undefined && isInternal(facts.reason))
         log.error('call', { ...facts, cause: errorText(cause) });
@@ -197,7 +232,7 @@ function wireLimits({ limits }: Config) {
 async function reportInterrupted(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
   for (const mark of touched.all) {
     const { address, method, operationId } = mark;
-    const facts = { address, method, operation: operationId };
+    const facts = { address, method, operation_id: operationId };
     const file = await paths.source(address).catch((cause: unknown) => {
       // Its filesystem may not be mounted now: the mark stays.
       log.warn('an image that may be half changed cannot be looked at', { ...facts, cause: errorText(cause) });

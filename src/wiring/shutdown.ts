@@ -73,7 +73,12 @@ export class Stopping {
     const drained = serving.operations.drain(serving.times);
     serving.begin();
     for (const { id, method, addresses, phase } of await drained)
-      this.log.error('an operation does not end: it is left to the next start', { id, method, addresses, phase });
+      this.log.error('an operation does not end: it is left to the next start', {
+        operation_id: id,
+        method,
+        addresses,
+        phase,
+      });
     const closing = { done: false };
     const closed = this.#close(serving.close).then(() => {
       closing.done = true;

@@ -2,7 +2,13 @@
  * What a tool prints, with the names that callers know in the place of the paths at which the tool
  * found its files.
  */
-import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference } from './tool-call.js';
+import { FIRST_FD, fileOf, isContent, plainCall, type PlainCall, type Reference, type ToolCall } from './tool-call.js';
+
+/** In the place of what a tool reads from a descriptor of its own. */
+const HIDDEN = '[hidden]';
+/** Of all arguments of a line of the log, and of what a tool said. */
+const MAX_CHARACTERS = 1000;
+const MAX_LINES = 5;
 
 /** qemu repeats the description by which it opened an image, in the form that it made of it. */
 const DESCRIPTION = /json:\{[^\n]*\}/g;
@@ -29,6 +35,27 @@ export function inCallersWords(
   for (const { path, name } of names.toSorted((a, b) => b.path.length - a.path.length))
     shown = shown.replaceAll(path, name);
   return shown;
+}
+
+/**
+ * The arguments of a tool as the log has them: with the addresses that the caller gave, and without
+ * secrets. Those that are too many are counted.
+ */
+export function shownArguments(call: ToolCall): readonly string[] {
+  const { args } = plainCall(call, (reference) => nameOf(reference) ?? HIDDEN);
+  const shown: string[] = [];
+  let room = MAX_CHARACTERS;
+  for (const arg of args) {
+    if (room <= 0) return [...shown, `… (${String(args.length - shown.length)} more)`];
+    shown.push(arg.length <= room ? arg : `${arg.slice(0, room)}…`);
+    room -= arg.length;
+  }
+  return shown;
+}
+
+/** The end of what a tool said, for a line of the log. */
+export function lastLines(text: string): string {
+  return text.split('\n').slice(-MAX_LINES).join('\n').slice(-MAX_CHARACTERS);
 }
 
 function nameOf(reference: Reference): string | undefined {

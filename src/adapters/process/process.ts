@@ -5,7 +5,7 @@
  */
 import { delimiter, join } from 'node:path';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
-import { inCallersWords } from './callers-words.js';
+import { inCallersWords, lastLines, shownArguments } from './callers-words.js';
 import { Complaints, isJudged } from './complaints.js';
 import { GroupKiller, Watchdog, limitExceeded } from './child-control.js';
 import { Child } from './child.js';
@@ -49,14 +49,34 @@ export interface Exit {
   readonly succeeded: boolean;
 }
 
-type Facts = Readonly<Record<string, string | number | undefined>>;
+/** Of a child that has ended, or cannot be ended; without secrets. */
+export interface ChildFacts {
+  readonly tool: string;
+  readonly pid: number;
+  /** With the names that callers know. */
+  readonly args: readonly string[];
+}
+
+export interface EndedChild extends ChildFacts {
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  readonly ms: number;
+  /** The last lines on standard error, unless the child's output is its caller's. */
+  readonly stderr?: string;
+  /** Neither its exit code nor what it printed speaks of a failure, or the daemon ended it. */
+  readonly expected: boolean;
+}
 
 export interface ProcessLog {
-  child(facts: Facts): void;
+  child(facts: EndedChild): void;
   /** One that cannot be ended runs on without us. */
+<<<<<<< HEAD
   abandoned(facts: Facts): void;
   /** For the metrics; `ended`: by the daemon, because of a cancel or a limit. */
   readonly counted?: (tool: string, outcome: 'succeeded' | 'failed' | 'ended', cpuSeconds: number) => void;
+=======
+  abandoned(facts: ChildFacts): void;
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
 }
 
 const MAX_STDERR_BYTES = 4096;
@@ -72,6 +92,8 @@ interface Launch {
   readonly command: readonly string[];
   readonly fds: readonly number[];
   readonly sandboxed: boolean;
+  /** What the tool printed, with the names that callers know. */
+  readonly shown: (text: string) => string;
 }
 
 /**
@@ -199,9 +221,10 @@ export class ProcessRunner {
       const fds = references.map((reference) =>
         isContent(reference) ? (secrets.get(reference)?.fd ?? -1) : descriptorOf(reference),
       );
-      const launch = { command, fds, sandboxed: sandbox !== undefined };
+      const shown = (text: string) => inCallersWords(text, plain, pathOf);
+      const launch = { command, fds, sandboxed: sandbox !== undefined, shown };
       const exit = await this.#supervise(call, launch, run, consume, consumeErrors);
-      return { ...exit, shown: inCallersWords(exit.stderr, plain, pathOf) };
+      return { ...exit, shown: shown(exit.stderr) };
     } finally {
       await closeAll([...secrets.values()]);
     }
@@ -236,9 +259,15 @@ export class ProcessRunner {
   ): Promise<Omit<Exit, 'shown'>> {
     const child = await this.#turns.run(tool.signal, () => this.#start(launch, call, (error) => fail(error)));
     const started = performance.now();
+<<<<<<< HEAD
     const fail = (error: unknown) => killer.end(asHostlerError(error));
     const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
     const killer = new GroupKiller(child, this.options.killGraceMs, abandoned);
+=======
+    const fail = (error: unknown) => ender.end(asHostlerError(error));
+    const abandoned = () => this.options.log.abandoned(factsOf(call, child.pid));
+    const ender = new GroupKiller(child, this.options.killGraceMs, abandoned);
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
     const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
     const onAbort = () => killer.end(asHostlerError(tool.signal.reason));
@@ -265,11 +294,24 @@ export class ProcessRunner {
       const outcome = code !== undefined && answers.includes(code) ? 'succeeded' : 'failed';
       this.options.log.counted?.(call.tool, killer.signal.aborted ? 'ended' : outcome, cpuSeconds);
       const ms = Math.round(performance.now() - started);
+<<<<<<< HEAD
       this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
       killer.signal.throwIfAborted();
       const exit = { code, signal, stderr: stderr.text };
       assertEnded(call, exit, launch);
       return judged(call, exit, complaints?.end() ?? '');
+=======
+      const end = judged(call, { code, signal, stderr: stderr.text }, complaints?.end() ?? '');
+      const words = consumeErrors === undefined ? lastLines(launch.shown(end.stderr)) : '';
+      this.options.log.child({
+        ...factsOf(call, child.pid),
+        ...{ code, signal, ms, expected: end.succeeded || ender.signal.aborted },
+        ...(words === '' ? {} : { stderr: words }),
+      });
+      ender.signal.throwIfAborted();
+      assertEnded(call, end, launch);
+      return end;
+>>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
     } finally {
       tool.signal.removeEventListener('abort', onAbort);
       watchdog.stop();
@@ -343,6 +385,11 @@ function assertEnded(
   if (exit.signal === CPU_SIGNAL) throw limitExceeded(call.tool, 'cpu_seconds', String(call.limits.cpuSeconds));
   assertResources(call, exit);
   if (sandboxed) assertSandboxed(call.tool, exit.stderr);
+}
+
+/** Of a child, for the log. */
+function factsOf(call: ToolCall, pid: number): ChildFacts {
+  return { tool: call.tool, pid, args: shownArguments(call) };
 }
 
 /** As whom the child runs. */

@@ -94,8 +94,8 @@ export class LogSink {
 const NEWLINE = 10;
 
 function lostLine(lines: number): string {
-  const timestamp = new Date().toISOString();
-  return `${JSON.stringify({ level: 'warn', message: 'lines of this log were lost', lines, timestamp })}\n`;
+  const time = new Date().toISOString();
+  return `${JSON.stringify({ level: 'warn', message: 'lines of this log were lost', lines, time })}\n`;
 }
 
 function writerOf(fd: number): Write {

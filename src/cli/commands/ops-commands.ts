@@ -16,11 +16,18 @@ import { collectLabel } from '../options.js';
 import { createView } from '../progress-line.js';
 import { showResult } from '../show-result.js';
 import { bytes, listing, printable } from '../text.js';
+import { logCommand } from './ops-log.js';
 import { labelsText, listCommand, took } from './ops-list.js';
 
 /** `hostler ops …`. */
 export function opsCommands(context: Context): Command[] {
-  return [listCommand(context), showCommand(context), watchCommand(context), cancelCommand(context)];
+  return [
+    listCommand(context),
+    showCommand(context),
+    logCommand(context),
+    watchCommand(context),
+    cancelCommand(context),
+  ];
 }
 
 function showCommand(context: Context): Command {

@@ -3,6 +3,7 @@ import type { ImageAddress } from '../model/address.js';
 import { NOBODY, placesOf, type Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { deferred } from '../model/async.js';
+import { workFor, workOf } from '../model/current-work.js';
 import type { Admitted } from './admitted.js';
 import { Ends, recordEnd } from './ends.js';
 import { execute } from './execute.js';
@@ -271,8 +272,10 @@ export class Operations {
       }
       operation.announce();
       const { secrets = {}, input, output } = ask;
-      const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, output, caller }, this.ports);
-      void this.#finish(operation, admitted, { unlock, undo }, orLetGo(work, operation, this.ports.letGoMs));
+      workFor(workOf(record), () => {
+        const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, output, caller }, this.ports);
+        void this.#finish(operation, admitted, { unlock, undo }, orLetGo(work, operation, this.ports.letGoMs));
+      });
       return operation;
     } catch (error) {
       for (const step of [unlock, ...undo].reverse()) step();

@@ -9,7 +9,8 @@ import type { LiveOperation } from './live-operation.js';
 import { firstIdAt } from './operation-id.js';
 import type { OperationRecord, OperationState } from './record.js';
 import type { KeptEntry } from './recovery/resume-entries.js';
-import { shownTo } from './shown.js';
+import { lineShownTo, shownTo } from './shown.js';
+import type { KeptLines, OperationLines } from '../ports/operation-lines.js';
 
 /** As the journal has them: some 230 operations, which are put into bytes in 5 ms. */
 const MAX_PAGE_CHARACTERS = 512 * 1024;
@@ -58,6 +59,7 @@ export class OperationQueries {
   constructor(
     private readonly operations: Operations,
     private readonly keptWork: ResumableLeftovers,
+    private readonly lines: OperationLines,
   ) {}
 
   /** Fails with OPERATION_NOT_FOUND, also where it is not for this caller to see. */
@@ -66,6 +68,13 @@ export class OperationQueries {
     if (record === undefined || !maySee(record, caller))
       throw new HostlerError('OPERATION_NOT_FOUND', `there is no operation ${id}`, { facts: { operation: id } });
     return shownTo(record, caller);
+  }
+
+  /** Its lines of the log that are still known. Fails with OPERATION_NOT_FOUND. */
+  async log(id: string, caller: Caller): Promise<KeptLines> {
+    const record = await this.get(id, caller);
+    const { lines, isPartial } = this.lines.of(id) ?? { lines: [], isPartial: true };
+    return { lines: lines.map((line) => lineShownTo(line, record, caller)), isPartial };
   }
 
   /**

@@ -1,6 +1,7 @@
 import { hasLabels } from '../access/ownership.js';
 import { BUILT_IN, type Role } from '../access/role.js';
 import type { Caller } from '../access/caller.js';
+import type { OperationLine } from '../ports/operation-lines.js';
 import type { OperationRecord } from './record.js';
 
 /** The verbs that take from a source: its address, and what came, are their callers' secret. */
@@ -12,14 +13,10 @@ const HIDDEN = 'the result of a fetch is shown to its caller and to admins';
  * address may hold a signature: of a fetch, its caller and admins see both; others see its progress
  * and the reason of a failure.
  */
-export function shownTo(
-  whole: OperationRecord,
-  { identity, grant }: Pick<Caller, 'identity' | 'grant'>,
-): OperationRecord {
+export function shownTo(whole: OperationRecord, { identity, grant }: Viewer): OperationRecord {
   const { waiters } = whole;
   const record = waiters === undefined ? whole : { ...whole, ...labelsFor(waiters, grant.labels) };
-  if (!FETCHES.includes(record.method) || record.caller === identity || grant.name === BUILT_IN.admin.name)
-    return record;
+  if (!isHidden(record, { identity, grant })) return record;
   const { result, error, warnings } = record;
   const hidden = { message: HIDDEN, facts: {}, violations: [] };
   return {
@@ -28,6 +25,22 @@ export function shownTo(
     ...(result?.kind === 'fetch' ? { result: { ...result, checksum: '', cacheId: '' } } : {}),
     ...(error === undefined ? {} : { error: { ...error, ...hidden } }),
   };
+}
+
+type Viewer = Pick<Caller, 'identity' | 'grant'>;
+
+function isHidden({ method, caller }: OperationRecord, { identity, grant }: Viewer): boolean {
+  return FETCHES.includes(method) && caller !== identity && grant.name !== BUILT_IN.admin.name;
+}
+
+/**
+ * The line of an operation's log as a caller sees it who may see the operation. Causes name code
+ * and files of the daemon.
+ */
+export function lineShownTo(line: OperationLine, record: OperationRecord, viewer: Viewer): OperationLine {
+  if (isHidden(record, viewer)) return { ...line, facts: {} };
+  if (viewer.grant.name === BUILT_IN.admin.name) return line;
+  return { ...line, facts: Object.fromEntries(Object.entries(line.facts).filter(([name]) => name !== 'cause')) };
 }
 
 /**
