@@ -153,10 +153,7 @@ function assembleEngine(resources: Resources) {
     metrics,
     foreignLimits: foreignLimits(limits),
   });
-<<<<<<< HEAD
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, index, scope };
-=======
-  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, metrics, index, scope };
 }
 
 /** Each step in the log, but those that come every second while a transfer runs. */
@@ -165,20 +162,6 @@ function loggedStep(log: Log, { step }: Failpoints): Step {
     if (name !== 'checkpoint') log.debug('step', { operation_id: operationId, step: name });
     return step(operationId, method, name);
   };
-}
-
-/** What takes space in the cache, and in private folders of others. */
-function kept({ cache, cacheFolder }: Resources, leftovers: LeftoverLog) {
-  const bytes = cache.aside.reduce((sum, { info }) => sum + info.allocatedBytes, 0n) + cacheFolder.latest.bytes;
-  return {
-    cacheEntries: cache.all.length,
-    cacheBytes: Number(cache.bytes),
-    setAside: cache.aside.length + cacheFolder.latest.count,
-    setAsideBytes: Number(bytes),
-    foreignFolders: leftovers.count,
-    foreignBytes: leftovers.bytes,
-  };
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
 }
 
 type Engine = ReturnType<typeof assembleEngine>;

@@ -6,15 +6,11 @@ import { createLog, errorText, type Log } from '../adapters/telemetry/log.js';
 import { LastResort } from '../adapters/telemetry/last-resort.js';
 import { KeptOperationLines } from '../adapters/telemetry/kept-lines.js';
 import { LogSink } from '../adapters/telemetry/log-sink.js';
-<<<<<<< HEAD
 import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import { countCall, countRefusal } from './metrics/record.js';
 import { readServer } from './metrics/sources.js';
-=======
-import type { Metrics } from '../adapters/telemetry/metrics.js';
 import { tryTool } from '../adapters/process/try-tool.js';
 import { CONTRACT_VERSION } from '../protocol/version.js';
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
 import { endProcess } from '../adapters/process/end-process.js';
 import { ServiceManager } from '../adapters/host/service-manager.js';
 import { endSandboxes, sandboxMark } from '../adapters/linux/orphans.js';
@@ -81,14 +77,9 @@ export async function serve(config: Config, file: string, descriptorFile: string
 }
 
 async function start(resources: Resources, file: string, descriptorFile: string, stopping: Stopping): Promise<void> {
-<<<<<<< HEAD
   const { config, log, metrics } = resources;
-  const { operations, handlers, recovery, targets, background, scope } = assemble(resources);
-=======
-  const { config, log } = resources;
   const versions = versionsOf(resources);
-  const { operations, handlers, metrics, recovery, targets, background, scope } = assemble(resources);
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
+  const { operations, handlers, recovery, targets, background, scope } = assemble(resources);
   for (const pid of await endSandboxes(sandboxMark(config.state_dir)))
     log.warn('a tool of an earlier start was ended', { pid });
   const swept = await resources.folders.sweep();
@@ -156,13 +147,8 @@ async function versionsOf({ version, runner }: Resources) {
 
 function serverLog(log: Log, metrics: Metrics): ServerLog {
   return {
-<<<<<<< HEAD
-    call({ cause, tooMany, ...facts }) {
-      countCall(metrics, { ...facts, tooMany });
-=======
     call({ cause, tooMany, requestId, operationIds = [], ...rest }) {
-      metrics.call(rest.rpc, rest.code, rest.ms);
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
+      countCall(metrics, { ...rest, tooMany });
       if (tooMany) return;
       const [operationId, ...more] = operationIds;
       const facts = {

@@ -70,13 +70,9 @@ export interface EndedChild extends ChildFacts {
 export interface ProcessLog {
   child(facts: EndedChild): void;
   /** One that cannot be ended runs on without us. */
-<<<<<<< HEAD
-  abandoned(facts: Facts): void;
+  abandoned(facts: ChildFacts): void;
   /** For the metrics; `ended`: by the daemon, because of a cancel or a limit. */
   readonly counted?: (tool: string, outcome: 'succeeded' | 'failed' | 'ended', cpuSeconds: number) => void;
-=======
-  abandoned(facts: ChildFacts): void;
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
 }
 
 const MAX_STDERR_BYTES = 4096;
@@ -259,15 +255,9 @@ export class ProcessRunner {
   ): Promise<Omit<Exit, 'shown'>> {
     const child = await this.#turns.run(tool.signal, () => this.#start(launch, call, (error) => fail(error)));
     const started = performance.now();
-<<<<<<< HEAD
     const fail = (error: unknown) => killer.end(asHostlerError(error));
-    const abandoned = () => this.options.log.abandoned({ tool: call.tool, pid: child.pid });
-    const killer = new GroupKiller(child, this.options.killGraceMs, abandoned);
-=======
-    const fail = (error: unknown) => ender.end(asHostlerError(error));
     const abandoned = () => this.options.log.abandoned(factsOf(call, child.pid));
-    const ender = new GroupKiller(child, this.options.killGraceMs, abandoned);
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
+    const killer = new GroupKiller(child, this.options.killGraceMs, abandoned);
     const watchdog = new Watchdog(call, fail);
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
     const onAbort = () => killer.end(asHostlerError(tool.signal.reason));
@@ -294,24 +284,16 @@ export class ProcessRunner {
       const outcome = code !== undefined && answers.includes(code) ? 'succeeded' : 'failed';
       this.options.log.counted?.(call.tool, killer.signal.aborted ? 'ended' : outcome, cpuSeconds);
       const ms = Math.round(performance.now() - started);
-<<<<<<< HEAD
-      this.options.log.child({ tool: call.tool, pid: child.pid, code, signal, ms });
-      killer.signal.throwIfAborted();
-      const exit = { code, signal, stderr: stderr.text };
-      assertEnded(call, exit, launch);
-      return judged(call, exit, complaints?.end() ?? '');
-=======
       const end = judged(call, { code, signal, stderr: stderr.text }, complaints?.end() ?? '');
       const words = consumeErrors === undefined ? lastLines(launch.shown(end.stderr)) : '';
       this.options.log.child({
         ...factsOf(call, child.pid),
-        ...{ code, signal, ms, expected: end.succeeded || ender.signal.aborted },
+        ...{ code, signal, ms, expected: end.succeeded || killer.signal.aborted },
         ...(words === '' ? {} : { stderr: words }),
       });
-      ender.signal.throwIfAborted();
+      killer.signal.throwIfAborted();
       assertEnded(call, end, launch);
       return end;
->>>>>>> 44d97e6 (Lines of the log join by operation and request, and GetOperationLog shows those of one operation)
     } finally {
       tool.signal.removeEventListener('abort', onAbort);
       watchdog.stop();
