@@ -62,7 +62,7 @@ function textsOf(facts: Readonly<Record<string, unknown>>): Record<string, strin
 
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  return JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? String(each) : each)) ?? '';
+  return JSON.stringify(value, (_, each: unknown) => (typeof each === 'bigint' ? String(each) : each));
 }
 
 function cut(text: string): string {

@@ -15,6 +15,7 @@ import { atRest, isFinal, restoreError, storeError, type OperationRecord } from 
 import type { OperationResult } from './results.js';
 import { RequestIds } from './request-ids.js';
 import { resumesAfterRestart } from './recovery/resumable-work.js';
+import type { Assignment } from './operation-run.js';
 import type { Verb } from './verb.js';
 import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
 import { plainRun } from '../ports/tools.js';
@@ -272,16 +273,20 @@ export class Operations {
       }
       operation.announce();
       const { secrets = {}, input, output } = ask;
-      workFor(workOf(record), () => {
-        const work = execute(verb, spec, { operation, ticket, admitted, secrets, input, output, caller }, this.ports);
-        void this.#finish(operation, admitted, { unlock, undo }, orLetGo(work, operation, this.ports.letGoMs));
-      });
+      const assignment = { operation, ticket, admitted, secrets, input, output, caller };
+      this.#begin(assignment, { unlock, undo }, () => execute(verb, spec, assignment, this.ports));
       return operation;
     } catch (error) {
       for (const step of [unlock, ...undo].reverse()) step();
       await admitted.close();
       throw error;
     }
+  }
+
+  #begin({ operation, admitted }: Assignment, held: Held, work: () => Promise<Outcome>): void {
+    workFor(workOf(operation.record), () => {
+      void this.#finish(operation, admitted, held, orLetGo(work(), operation, this.ports.letGoMs));
+    });
   }
 
   /**
