@@ -4,10 +4,10 @@ import type { CancelledOperation } from '../gen/hostler/v1/operation_service.js'
 import { ask, type Connection } from './connection.js';
 import { EXIT, resultCode } from './help/exit-codes.js';
 import type { JsonPrinter } from './json/printer.js';
-import { createView } from './progress-line.js';
 import { stateName } from './names.js';
 import { printable } from './text.js';
 import { showResult } from './show-result.js';
+import { createView, frameOf, isTelling } from './terminal/progress-view.js';
 
 export interface FollowOptions {
   /** Set: the last event is printed as JSON. */
@@ -32,7 +32,7 @@ export async function follow(
     for await (const event of events(stream)) {
       last = event;
       if (detach && event.result === undefined) break;
-      view.show(event);
+      if (isTelling(event)) view.show(frameOf(event));
     }
   } finally {
     // The stream ends with the cancel's error; what the cancel itself says is worth more, and then
@@ -57,15 +57,20 @@ export function showWarnings({ warnings }: OperationEvent): void {
 
 /** The stream's events, typed; leaving the loop ends the call. */
 export function events<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
-  // The loop throws it. Where no loop was begun, or it was left, another error is shown.
-  stream.on('error', () => undefined);
-  return iterate(stream);
+  // It may come before the loop begins, or when it was left for another error, which is shown.
+  let failure: Error | undefined;
+  stream.on('error', (error: Error) => (failure = error));
+  return iterate(stream, () => {
+    if (failure !== undefined) throw failure;
+  });
 }
 
-async function* iterate<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
+async function* iterate<T>(stream: ClientReadableStream<T>, throwFailure: () => void): AsyncGenerator<T, void> {
   const untyped: AsyncIterable<T> = stream;
   try {
+    throwFailure();
     yield* untyped;
+    throwFailure();
   } finally {
     stream.cancel();
   }

@@ -31,6 +31,17 @@ for (const stream of [process.stdout, process.stderr])
   // Its reader has gone, as `head` does, or its disk is full: nothing can be shown any more.
   stream.on('error', () => process.exit(EXIT.other));
 
+// What a command has to leave as it was, it does when the process exits. One that cancels its
+// operation listens itself.
+for (const [signal, code] of [
+  ['SIGINT', EXIT.cancelled],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const)
+  process.on(signal, () => {
+    if (process.listenerCount(signal) === 1) process.exit(code);
+  });
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -17,6 +17,7 @@ import { movingCommands } from './commands/moving-commands.js';
 import { opsCommands } from './commands/ops-commands.js';
 import { readingCommands } from './commands/reading-commands.js';
 import { completionCommand } from './commands/shell-commands.js';
+import { topCommand } from './commands/top-command.js';
 import { Context, type GlobalFlags } from './context.js';
 import { commandPath, completeHelp } from './help/help-text.js';
 import { seconds } from './options.js';
@@ -93,6 +94,7 @@ function addCommands(program: Command, context: Context): void {
   group('host', 'facts about the host', hostCommands(context));
   group('disk', 'disks of domains', diskCommands(context));
   for (const command of inventoryCommands(context)) program.addCommand(command);
+  program.addCommand(topCommand(context));
   program.addCommand(execCommand(context));
   // Short forms.
   for (const command of changingFolderCommands(context)) program.addCommand(command);

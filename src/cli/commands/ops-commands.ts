@@ -13,8 +13,8 @@ import { describeCancelled, events, showWarnings } from '../follow.js';
 import { resultCode } from '../help/exit-codes.js';
 import { stateName } from '../names.js';
 import { collectLabel } from '../options.js';
-import { createView } from '../progress-line.js';
 import { showResult } from '../show-result.js';
+import { createView, frameOf, isTelling } from '../terminal/progress-view.js';
 import { bytes, listing, printable } from '../text.js';
 import { logCommand } from './ops-log.js';
 import { labelsText, listCommand, took } from './ops-list.js';
@@ -63,7 +63,7 @@ function watchCommand(context: Context): Command {
         }
         for await (const event of events(operations.watchOperation({ operationId: id }))) {
           if (context.json) context.print(OperationEvent, event, '');
-          view.show(event);
+          if (isTelling(event)) view.show(frameOf(event));
           if (event.result === undefined && event.error === undefined) continue;
           view.end();
           showWarnings(event);

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { link, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command } from 'commander';
@@ -12,6 +13,7 @@ import {
   type StartUploadResponse,
   type UploadImageRequest,
 } from '../../gen/hostler/v1/image_service.js';
+import type { StatFileResponse } from '../../gen/hostler/v1/file_service.js';
 import { WIRE_IMAGE_SERVICE } from '../../protocol/bulk-messages.js';
 import { ask, askStreaming, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
@@ -20,6 +22,8 @@ import { events } from '../follow.js';
 import { openRegular } from '../local-file.js';
 import { address, bandwidth, targetOptions, writableOf, type TargetFlags } from '../options.js';
 import { showInfo } from '../show-result.js';
+import { createView, type ProgressView } from '../terminal/progress-view.js';
+import { TransferProgress } from '../terminal/transfer-progress.js';
 import { exactBytes } from '../text.js';
 import { isZeros } from '../../domain/model/zeros.js';
 
@@ -38,17 +42,28 @@ export function uploadCommand(context: Context): Command {
     .addOption(bandwidth())
     .action((file: string, target: string, flags: TargetFlags & { format: string; bandwidth?: bigint }) =>
       context.use(async (connection) => {
-        const answer = await upload(connection, file, { target: address(target), ...flags });
+        const view = createView(process.stderr, context.json);
+        const options = { target: address(target), view, ...flags };
+        const answer = await upload(connection, file, options).finally(() => {
+          view.end();
+        });
         const text = answer.info === undefined ? `${exactBytes(answer.committedBytes)} sent` : showInfo(answer.info);
         context.print(UploadImageResponse, answer, text);
       }),
     );
 }
 
+type UploadOptions = TargetFlags & {
+  readonly target: string;
+  readonly format: string;
+  readonly bandwidth?: bigint;
+  readonly view: ProgressView;
+};
+
 async function upload(
   { images }: Connection,
   path: string,
-  { target, format, bandwidth: rate, ...flags }: TargetFlags & { target: string; format: string; bandwidth?: bigint },
+  { target, format, bandwidth: rate, view, ...flags }: UploadOptions,
 ): Promise<UploadImageResponse> {
   const file = await openRegular(path);
   const digest = await digestOf(path);
@@ -74,11 +89,13 @@ async function upload(
         const header = { uploadId, offset: committedBytes, bandwidthBytesPerSecond: rate };
         await send({ content: { $case: 'header', value: header } });
         let position = 0n;
+        const progress = new TransferProgress(view, 'uploading', size);
         for await (const piece of piecesOf(file)) {
           position += BigInt(piece.data.length);
           if (piece.zero) digest.skip(position);
           else digest.reach(position);
           if (position <= committedBytes) continue;
+          progress.reach(position);
           // A piece that was taken in part before.
           const data = piece.data.subarray(-Number(position - committedBytes));
           await send({
@@ -129,12 +146,18 @@ export function downloadCommand(context: Context): Command {
     .option('--allow-in-use', 'work although a process holds the image')
     .addOption(bandwidth())
     .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true; bandwidth?: bigint }) =>
-      context.use(async ({ images }) => {
+      context.use(async ({ images, files }) => {
         const target = resolve(file);
         // To spare the download. link() below fails if the file exists, and reports other errors.
         if (flags.overwrite !== true && (await stat(target).catch(() => undefined)) !== undefined)
           throw new UsageError(`${target} exists; --overwrite replaces it`);
         const part = join(dirname(target), `.hostler-download-${randomBytes(6).toString('hex')}`);
+        const view = createView(process.stderr, context.json);
+        // However the command ends, by a signal too.
+        const discard = () => {
+          rmSync(part, { force: true });
+        };
+        process.once('exit', discard);
         try {
           const request = {
             path: address(path),
@@ -144,20 +167,38 @@ export function downloadCommand(context: Context): Command {
             bandwidthBytesPerSecond: flags.bandwidth,
           };
           const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.downloadImage;
+          const progress = new TransferProgress(view, 'downloading', await lengthOf(files, request.path));
           const answers = images.makeServerStreamRequest(method, requestSerialize, responseDeserialize, request);
-          const length = await receive(events(answers), part);
+          const length = await receive(events(answers), part, progress);
           if (flags.overwrite === true) await rename(part, target);
           else await link(part, target);
+          view.end();
           context.printObject({ path: target, lengthBytes: String(length) }, `${target}: ${exactBytes(length)}`);
         } finally {
+          view.end();
+          process.off('exit', discard);
           await rm(part, { force: true });
         }
       }),
     );
 }
 
+/** Unset where it cannot be known: the download itself says what is wrong. */
+async function lengthOf(files: Connection['files'], path: string): Promise<bigint | undefined> {
+  try {
+    const { exists, sizeBytes } = await ask<StatFileResponse>((done) => files.statFile({ path }, done));
+    return exists && sizeBytes > 0n ? sizeBytes : undefined;
+  } catch {
+    return undefined; // only the progress display wants it
+  }
+}
+
 /** The length of what came. */
-async function receive(answers: AsyncIterable<DownloadImageResponse>, part: string): Promise<bigint> {
+async function receive(
+  answers: AsyncIterable<DownloadImageResponse>,
+  part: string,
+  progress: TransferProgress,
+): Promise<bigint> {
   const file = await open(part, 'wx', 0o600);
   const digest = await digestOf(part);
   const synced = new SyncedFile(file);
@@ -175,6 +216,7 @@ async function receive(answers: AsyncIterable<DownloadImageResponse>, part: stri
       } else if (content?.$case === 'checksum' && content.value.algorithm === BLOCK_ALGORITHM) {
         wanted = content.value.digest;
       }
+      progress.reach(position);
     }
     await writes.drain();
     await file.truncate(Number(position));

@@ -74,6 +74,7 @@ export const EXAMPLES: ReadonlyMap<string, readonly string[]> = new Map(
     ls: ['ls /srv/images --in-use', 'ls /srv/images -f qcow2 -f raw --watch'],
     tree: ['tree /srv/images'],
     du: ['du /srv/images'],
+    top: ['top', 'top --once'],
     exec: ['exec list-volumes -- vg0', 'exec list-volumes --timeout 10 --attempts 3 --delay 1'],
     'cache ls': ['cache ls'],
     'cache prefetch': ['cache prefetch https://images.example/disk.img -O raw'],

@@ -390,7 +390,7 @@ describe('clients', () => {
       const command = `${HOSTLER} --address ${daemon.get().address} image convert ${image('noise.raw')} ${image('tty.qcow2')} -f raw -O qcow2 --bandwidth 4M`;
       const { code, stdout } = await tryRun('script', ['-qec', command, '/dev/null']);
       assert.equal(code, 0, stdout);
-      assert.match(stdout, /converting \[.*\] +\d+%/);
+      assert.match(stdout, /converting +\[.*\] +\d+%/);
       assert.match(stdout, /MiB\/s/);
     });
   });
