@@ -89,6 +89,7 @@ def test_tls_client_on_a_plain_port(daemon: Daemon, plain_port: str) -> None:
 def test_web_server_is_no_daemon(daemon: Daemon) -> None:
     address = daemon.www.replace("http", "tcp")
     assert problem_at(address, daemon.files()) is hostler.Problem.NO_TLS
+    assert problem_at(address) is hostler.Problem.NOT_HOSTLER
 
 
 def test_certificate_without_a_role(daemon: Daemon) -> None:

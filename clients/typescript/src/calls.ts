@@ -95,13 +95,20 @@ export class Caller {
         ? connectionError(this.endpoint, 'server-wants-tls', error)
         : error;
     }
+    const name = `${method.parent.typeName}/${method.name}`;
+    if (UNREADABLE.test(failed.message)) {
+      const message = `the answer to ${name} cannot be read: what answers is no agent of this contract (${failed.message})`;
+      return new HostlerError({ code: failed.code, message, details: [] }, failed.cause);
+    }
     if (WITHOUT_ANSWER.includes(failed.code)) return diagnose(this.endpoint, failed.cause);
     if (failed.code !== Code.UNIMPLEMENTED) return new HostlerError(failed, failed.cause);
-    const name = `${method.parent.typeName}/${method.name}`;
     const message = `the agent does not serve ${name}: it is of another version than this client (${failed.message})`;
     return new HostlerError({ code: failed.code, message, details: [] }, failed.cause);
   }
 }
+
+/** What grpc-js and connect say of an answer that is no message of its type. */
+const UNREADABLE = /^(?:Response message parsing error|parse binary)/;
 
 /** Codes that libraries give to their own failures. The daemon's errors always have details. */
 const WITHOUT_ANSWER: readonly number[] = [Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.ABORTED, Code.CANCELLED];

@@ -164,7 +164,7 @@ for (const [name, transport] of TRANSPORTS)
       }
     });
 
-    it('details of an unknown type are kept', async () => {
+    it('details of an unknown type are kept, and what cannot be read is said', async () => {
       using agent = await LaterAgent.start();
       const hostler = await connect({ env: {}, transport, address: agent.address, unchecked: true });
       try {
@@ -176,6 +176,11 @@ for (const [name, transport] of TRANSPORTS)
         await assert.rejects(hostler.files.statFile({ path: '/x' }), {
           code: 12,
           message: /does not serve hostler\.v1\.FileService\/StatFile: it is of another version than this client/,
+        });
+        await assert.rejects(hostler.host.getArchitecture({}), {
+          name: 'HostlerError',
+          code: 13,
+          message: /^the answer to hostler\.v1\.HostInfoService\/GetArchitecture cannot be read/,
         });
       } finally {
         hostler.close();

@@ -1,6 +1,7 @@
 /**
  * A gRPC server without TLS that serves a later contract: what today's daemon cannot be asked for.
- * It knows GetHostInfo, and GetImageInfo, which fails with details of a type of that contract.
+ * It knows GetHostInfo, GetImageInfo, which fails with details of a type of that contract, and
+ * GetArchitecture, whose answer is no message at all.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
 import { anyPack } from '@bufbuild/protobuf/wkt';
@@ -31,6 +32,7 @@ export class LaterAgent implements Disposable {
         ),
       ),
     );
+    add(server, HostInfoService.method.getArchitecture, (_call, done) => done(null, new Uint8Array([255, 255, 255])));
     add(server, ImageService.method.getImageInfo, (_call, done) => done(failure()));
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>

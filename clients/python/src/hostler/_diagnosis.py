@@ -14,6 +14,11 @@ PATIENCE_SECONDS = 3.0
 # Codes of OpenSSL's X509_verify_cert.
 EXPIRED = (9, 10)
 OTHER_NAME = (62, 63, 64)
+# What a client of HTTP/2 says first: its preface and empty SETTINGS. A server begins with SETTINGS.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+SETTINGS = 4
+# The records of TLS that a server may begin with: an alert or the handshake.
+TLS_RECORDS = (0x15, 0x16)
 
 
 def diagnose(settings: Settings, cause: str) -> NoAnswer:
@@ -55,14 +60,34 @@ def look_at_port(settings: Settings) -> Problem:
     host, port = settings.host_and_port
     with socket.create_connection((host, port), PATIENCE_SECONDS) as connection:
         if settings.tls is None:
-            return speaks_tls(connection)
+            return greet(connection) or look_for_tls(host, port)
         context = settings.ssl_context()
         context.set_alpn_protocols(["h2"])
         return handshake(context, connection, host)
 
 
+def greet(connection: socket.socket) -> Problem | None:
+    """Say what a client of gRPC says, and look at the answer; None: there is none."""
+    try:
+        connection.sendall(PREFACE)
+        first = connection.recv(9)
+    except OSError:
+        return None
+    if not first:
+        return None
+    if first[0] in TLS_RECORDS and first[1:2] == b"\x03":
+        return Problem.TLS_REQUIRED
+    return Problem.CONNECTION_LOST if first[3:4] == bytes([SETTINGS]) else Problem.NOT_HOSTLER
+
+
+def look_for_tls(host: str, port: int) -> Problem:
+    """Look for TLS on a port that has no answer to a client without TLS."""
+    with socket.create_connection((host, port), PATIENCE_SECONDS) as connection:
+        return speaks_tls(connection)
+
+
 def speaks_tls(connection: socket.socket) -> Problem:
-    """Look for TLS on a port to which a client without TLS has spoken."""
+    """Try a handshake, whoever is on the other side."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     # Nothing is sent through this connection, so it does not matter who is on the other side.

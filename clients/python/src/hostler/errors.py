@@ -118,6 +118,7 @@ class Problem(enum.Enum):
     TLS_REQUIRED = "the daemon speaks TLS on this address, and no TLS files are set"
     NO_TLS = "the daemon does not speak TLS on this address"
     CLIENT_REFUSED = "the daemon does not accept the certificate of this client"
+    NOT_HOSTLER = "something else than hostlerd answers there"
     CONNECTION_LOST = "the connection was lost before the daemon answered"
 
 
@@ -134,6 +135,7 @@ ADVICE: Mapping[Problem, str] = MappingProxyType(
         Problem.TLS_REQUIRED: "Set the CA, the certificate and the key.",
         Problem.NO_TLS: "Leave out the TLS files, or name the address that has TLS.",
         Problem.CLIENT_REFUSED: "Use a valid certificate of the authority that the daemon knows.",
+        Problem.NOT_HOSTLER: "Use the address of the daemon.",
         Problem.CONNECTION_LOST: "Make the same call again, with the same request_id.",
     }
 )
