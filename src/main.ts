@@ -8,12 +8,14 @@ import { readVersion } from './protocol/version.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folder.js';
 import { USAGE, ArgumentsError, parseArguments } from './wiring/arguments.js';
 import { LeftoverError, listFolders, removeFoldersOf } from './wiring/leftover-folders.js';
+import { quietRunner } from './wiring/doctor/quiet-runner.js';
 import { problemsOf } from './wiring/check-config.js';
 import { asHostlerError } from './domain/model/errors.js';
 import { OwnFileError } from './domain/model/own-files.js';
 import { ListenError } from './server/unix-socket.js';
 import { TlsFilesBroken } from './protocol/certificate-files.js';
 import { loadConfig } from './wiring/load-config.js';
+import { examine } from './wiring/doctor/doctor.js';
 import { serve } from './wiring/serve.js';
 
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
@@ -43,6 +45,8 @@ async function main(): Promise<void> {
   const config = await loadConfig(values.config);
   if (values['show-config'] === true) process.stdout.write(showConfig(config));
   else if (values['check-config'] === true) await checkConfig(config, values.config);
+  else if (values.doctor === true)
+    process.exitCode = (await examine(config, values.config, values.json === true)) ? 0 : 1;
   else if (values['list-folders'] === true) await listFolders(config);
   else if (values['remove-folders-of'] !== undefined)
     await removeFoldersOf(config, values['remove-folders-of'], values.force === true);
@@ -51,7 +55,7 @@ async function main(): Promise<void> {
 
 /** Fails with ConfigError, which has every problem. */
 async function checkConfig(config: Config, file: string): Promise<void> {
-  const problems = await problemsOf(config);
+  const problems = await problemsOf(config, quietRunner(config));
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => `${file}: ${problem}`).join('\n'));
   process.stdout.write(`${file}: ok\n`);
 }

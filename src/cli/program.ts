@@ -1,6 +1,7 @@
 /** All commands, under one roof. */
 import { Command, Option } from 'commander';
 import { authCommands, type AuthQuestion, type AuthVerdict } from './commands/auth-command.js';
+import { doctorCommand } from './doctor-command.js';
 import { certCommands } from './commands/cert-commands.js';
 import { changingCommands } from './commands/changing-commands.js';
 import { contextCommands } from './commands/context-commands.js';
@@ -103,6 +104,7 @@ function addCommands(program: Command, context: Context): void {
   group('context', 'daemons by name', contextCommands(context));
   group('cert', 'certificates for tests', certCommands(context));
   group('journal', 'journals of state folders, without their daemons', journalCommands(context, journalTools()));
+  program.addCommand(doctorCommand(context, examineHost));
   group('auth', 'who may do what', authCommands(context, explainDecision));
   program.addCommand(completionCommand(program));
 }
@@ -123,6 +125,12 @@ function journalTools(): JournalTools {
     status: async (path) => (await import('../wiring/journal-tools.js')).journalStatus(path),
     salvage: async (from, to) => (await import('../wiring/journal-tools.js')).journalSalvage(from, to),
   };
+}
+
+/** Loaded when it is wanted: it has what the daemon has for its tools. */
+async function examineHost(file: string, asJson: boolean): Promise<boolean> {
+  const { examineFile } = await import('../wiring/doctor/doctor.js');
+  return examineFile(file, asJson);
 }
 
 /** Loaded when it is wanted: it is half of the daemon. */

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
-export const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --version |\n                --list-folders | --remove-folders-of AGENT [--force]]\n`;
+export const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --doctor [--json] | --version |\n                --list-folders | --remove-folders-of AGENT [--force]]\n`;
 
 /** The daemon was called in a way that it does not know. */
 export class ArgumentsError extends Error {
@@ -16,6 +16,8 @@ export function parseArguments() {
         config: { type: 'string', default: DEFAULT_CONFIG },
         'check-config': { type: 'boolean' },
         'show-config': { type: 'boolean' },
+        doctor: { type: 'boolean' },
+        json: { type: 'boolean' },
         'list-folders': { type: 'boolean' },
         'remove-folders-of': { type: 'string' },
         force: { type: 'boolean' },

@@ -153,6 +153,6 @@ async function idOf(owners: Owners, kind: 'owner' | 'group', name: string | unde
     const id = await owners.id(kind, name, run, `listeners.${kind}`);
     return kind === 'owner' ? { uid: id } : { gid: id };
   } catch (error) {
-    throw new ConfigError(asHostlerError(error).message);
+    throw new ConfigError(`${asHostlerError(error).message}: ${name}`);
   }
 }

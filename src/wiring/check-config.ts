@@ -8,7 +8,9 @@ import { dirname } from 'node:path';
 import { ConfigError, type Config } from '../adapters/config/config.js';
 import { PathLooks } from '../adapters/gates/path-looks.js';
 import { authoritiesOf } from './fetching.js';
-import { certificatesOf } from './callers.js';
+import { certificatesOf, listenersOf } from './callers.js';
+import type { ProcessRunner } from '../adapters/process/process.js';
+import { NEEDED_TOOLS } from '../adapters/host/host-probe.js';
 import { createLog } from '../adapters/telemetry/log.js';
 import { HostlerError } from '../domain/model/errors.js';
 import { whyRefused } from '../domain/model/own-files.js';
@@ -27,7 +29,7 @@ interface Place {
  * Every problem in a line of its own; none: the daemon would start. A place that does not answer is
  * one: the start would wait for it.
  */
-export async function problemsOf(config: Config): Promise<readonly string[]> {
+export async function problemsOf(config: Config, runner: ProcessRunner): Promise<readonly string[]> {
   const { limits, tls } = config;
   const looks = new PathLooks(limits.root_patience_ms);
   const found = [
@@ -39,6 +41,8 @@ export async function problemsOf(config: Config): Promise<readonly string[]> {
     ),
     ...(tls === undefined ? [] : [certificates(config, looks)]),
     fetchAuthorities(config),
+    owners(config, runner),
+    ...NEEDED_TOOLS.map((tool) => missingTool(tool, runner)),
   ];
   return (await Promise.all(found)).filter((problem) => problem !== undefined);
 }
@@ -128,6 +132,28 @@ async function certificates(config: Config, looks: PathLooks): Promise<string | 
   } catch (error) {
     if (error instanceof TlsFilesBroken || error instanceof ConfigError || error instanceof HostlerError)
       return error.message;
+    throw error;
+  }
+}
+
+/** Users and groups of sockets. */
+async function owners(config: Config, runner: ProcessRunner): Promise<string | undefined> {
+  try {
+    await listenersOf(config, runner);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+async function missingTool(tool: string, runner: ProcessRunner): Promise<string | undefined> {
+  try {
+    await runner.find(tool);
+    return undefined;
+  } catch (error) {
+    if (error instanceof HostlerError && error.reason === 'TOOL_MISSING')
+      return `the tool ${tool} is not in PATH, and no operation works without it`;
     throw error;
   }
 }

@@ -31,6 +31,9 @@ const TOOLS: readonly (readonly [string, string])[] = [
   ['ceph', '--version'],
 ];
 
+/** No daemon works without these. */
+export const NEEDED_TOOLS = ['qemu-img', 'cp', 'mv', 'setpriv', 'prlimit', 'flock', 'getent'];
+
 /** No file is made in a root of devices. */
 const NO_FILESYSTEM: RootFeatures = {
   filesystemType: '',

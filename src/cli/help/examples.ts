@@ -82,6 +82,7 @@ export const EXAMPLES: ReadonlyMap<string, readonly string[]> = new Map(
     'cache evict': ['cache evict 3f2a', 'cache evict --target 50G'],
     'ops ls': ['ops ls --state running', 'ops ls --since 2h --reason NO_SPACE'],
     'ops show': ['ops show 01M8KYAFPS8AY0GVWYQT62XV0K'],
+    'ops log': ['ops log 01M8KYAFPS8AY0GVWYQT62XV0K'],
     'ops watch': ['ops watch 01M8KYAFPS8AY0GVWYQT62XV0K', 'ops watch'],
     'ops cancel': ['ops cancel 01M8KYAFPS8AY0GVWYQT62XV0K', 'ops cancel --label job=7'],
     'context add': [
@@ -95,6 +96,7 @@ export const EXAMPLES: ReadonlyMap<string, readonly string[]> = new Map(
     'cert issue': ['cert issue /etc/hostler/tls host1 --kind server --dns host1.example'],
     'journal status': ['journal status /var/lib/hostler/state'],
     'journal salvage': ['journal salvage journal.db.broken journal.db'],
+    doctor: ['doctor', 'doctor --config /etc/hostler/hostler.toml --json'],
     completion: ['completion bash', 'completion man'],
     'auth check': ['auth check CopyImage /srv/images/a.raw --as dns:scheduler.example'],
   }),
