@@ -8,6 +8,7 @@ import { cephCluster } from '../support/servers/ceph.js';
 import { checkEach } from '../support/check-each.js';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/images/disks.js';
+import { scrapedUntil } from '../support/metrics/scraped-until.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 import { failure, type Message } from '../support/stranger.js';
@@ -33,6 +34,7 @@ describe('pools as a client with the documented rights sees them', () => {
     }
     const pool = (name: string, more = '') => `[[pools]]\nname = "${name}"\ncluster = "test"\n${more}`;
     daemon = await Daemon.start(scratch.path('daemon'), {
+      http: '127.0.0.1:0',
       toml: `[[clusters]]\nname = "test"\nconfig_file = "${cluster.configFile}"\nuser = "hostler"\nkeyring = "${keyring}"
 ${pool('rbd')}${pool('kept', 'trash_hours = 24\n')}${pool('shown', 'access = "read-only"\n')}`,
     });
@@ -41,6 +43,17 @@ ${pool('rbd')}${pool('kept', 'trash_hours = 24\n')}${pool('shown', 'access = "re
   });
   checkEach(async () => {
     for (const pool of ['rbd', 'rbd/tenant', 'kept']) assert.deepEqual(await cluster.leftovers(pool), [], pool);
+  });
+
+  it('the metrics have what each pool can still take', async () => {
+    const pools = ['rbd', 'kept', 'shown'];
+    const now = await scrapedUntil(daemon, (each) => each.all('hostler_pool_free_bytes').length === pools.length);
+    for (const pool of pools) {
+      const [size = 0, free = 0] = ['size', 'free'].map((what) => now.value(`hostler_pool_${what}_bytes`, { pool }));
+      assert.ok(free > 0 && free <= size, `${pool}: ${String(free)} of ${String(size)}`);
+      assert.equal(now.value('hostler_pool_reserved_bytes', { pool }), 0);
+      for (const state of ['stalled', 'unavailable']) assert.equal(now.value(`hostler_pool_${state}`, { pool }), 0);
+    }
   });
 
   it('a namespace is a place of its own: copies, clones, snapshots, removal', async () => {
