@@ -12,16 +12,16 @@ import type {
 import { ask, type Connection } from '../connection.js';
 import { failureOf, isServiceError, statusOf } from '../failure.js';
 import { events } from '../follow.js';
-import type { LiveOperation, LiveRoot, Moment } from './picture.js';
+import type { TopOperation, TopRoot, Moment } from './picture.js';
 
 const UNFINISHED = [OperationState.OPERATION_STATE_QUEUED, OperationState.OPERATION_STATE_RUNNING];
 const PAGE = 1000;
 
 /** The unfinished operations and the space of one host, kept up to date. */
 export class LiveHost {
-  readonly #operations = new Map<string, LiveOperation>();
+  readonly #operations = new Map<string, TopOperation>();
   readonly #ended = { succeeded: 0, failed: 0 };
-  #roots: readonly LiveRoot[] = [];
+  #roots: readonly TopRoot[] = [];
   #cursor = '';
   #stop: () => void = () => undefined;
 
@@ -89,7 +89,7 @@ export class LiveHost {
     else this.#operations.set(id, { id, method, caller, addresses, event });
   }
 
-  async #spaceOf({ path, problem }: RootInfo): Promise<LiveRoot> {
+  async #spaceOf({ path, problem }: RootInfo): Promise<TopRoot> {
     if (problem !== '') return { path, space: undefined, problem };
     try {
       const { filesystem } = await ask<GetFilesystemInfoResponse>((done) =>

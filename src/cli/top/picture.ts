@@ -5,7 +5,7 @@ import { phaseName, stateName } from '../names.js';
 import { bytes, duration, printable } from '../text.js';
 
 /** One unfinished operation. */
-export interface LiveOperation {
+export interface TopOperation {
   readonly id: string;
   readonly method: string;
   readonly caller: string;
@@ -14,7 +14,7 @@ export interface LiveOperation {
 }
 
 /** One root, and the space of its filesystem; `problem` where that cannot be known. */
-export interface LiveRoot {
+export interface TopRoot {
   readonly path: string;
   readonly space: FilesystemInfo | undefined;
   readonly problem: string;
@@ -24,10 +24,10 @@ export interface LiveRoot {
 export interface Moment {
   readonly address: string;
   readonly time: Date;
-  readonly operations: readonly LiveOperation[];
+  readonly operations: readonly TopOperation[];
   /** Operations that have ended while we watched. */
   readonly ended: { readonly succeeded: number; readonly failed: number };
-  readonly roots: readonly LiveRoot[];
+  readonly roots: readonly TopRoot[];
   /** How it can be left; empty where it ends by itself. */
   readonly hint: string;
 }
@@ -44,7 +44,7 @@ const GAP = 2;
 /** The last column is cut, but never below this. */
 const MIN_LAST = 10;
 
-const OPERATIONS: readonly Column<LiveOperation>[] = [
+const OPERATIONS: readonly Column<TopOperation>[] = [
   { title: 'OPERATION', of: ({ id }) => id, rank: 6 },
   { title: 'METHOD', of: ({ method }) => method, rank: 1 },
   { title: 'DOING', of: ({ event }) => doing(event), rank: 3 },
@@ -55,7 +55,7 @@ const OPERATIONS: readonly Column<LiveOperation>[] = [
   { title: 'PATHS', of: ({ addresses }) => addresses.join(' '), rank: 4 },
 ];
 
-const ROOTS: readonly Column<LiveRoot>[] = [
+const ROOTS: readonly Column<TopRoot>[] = [
   { title: 'FREE', of: ({ space }) => (space === undefined ? '' : bytes(space.freeBytes)), rank: 0, isRight: true },
   { title: 'OF', of: ({ space }) => (space === undefined ? '' : bytes(space.totalBytes)), rank: 2, isRight: true },
   {
@@ -104,12 +104,12 @@ function fill(parts: readonly string[], width: number): string {
 }
 
 /** Those at work first, each group in the order of their ids, which is that of their age. */
-function sorted(operations: readonly LiveOperation[]): LiveOperation[] {
-  const key = (operation: LiveOperation) => `${isQueued(operation) ? '1' : '0'}${operation.id}`;
+function sorted(operations: readonly TopOperation[]): TopOperation[] {
+  const key = (operation: TopOperation) => `${isQueued(operation) ? '1' : '0'}${operation.id}`;
   return operations.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
-function isQueued({ event }: LiveOperation): boolean {
+function isQueued({ event }: TopOperation): boolean {
   return event?.state === OperationState.OPERATION_STATE_QUEUED;
 }
 
@@ -168,12 +168,12 @@ function left(event: OperationEvent | undefined): string {
   return eta === undefined ? '' : duration(Number(eta.seconds));
 }
 
-function growth({ space }: LiveRoot): string {
+function growth({ space }: TopRoot): string {
   return space?.overcommittedBytes === undefined ? '' : bytes(space.overcommittedBytes);
 }
 
 /** What is promised of the free space: by operations at work, and by images that may still grow. */
-function pressure({ space, problem }: LiveRoot): string {
+function pressure({ space, problem }: TopRoot): string {
   if (space === undefined) return problem;
   const promised = space.reservedBytes + (space.overcommittedBytes ?? 0n);
   if (space.freeBytes === 0n) return 'FULL';
