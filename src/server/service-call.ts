@@ -1,11 +1,13 @@
 /** What every call goes through: its caller, its role, its end, its line in the log. */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Held } from '../domain/budgets/fair-room.js';
+import { workFor } from '../domain/model/current-work.js';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import type { Code } from '../domain/model/reasons/reason-row.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { Rpc } from '../handlers/access-request.js';
 import { toStatus } from '../handlers/status.js';
+import { readTraceId } from '../protocol/trace-context.js';
 import { MAX_ANSWER_BYTES } from './encode.js';
 import { AuthorizedCall } from './authorized-call.js';
 import type { Call, CallContext, AdmittedCall } from './call.js';
@@ -28,7 +30,18 @@ export function wireError(error: HostlerError): { code: status; details: string;
  * puts the answer into bytes too: what cannot be sent is a failure like any other. What is thrown
  * comes back as an error.
  */
-export async function serveCall(
+export function serveCall(
+  rpc: Rpc,
+  call: Call,
+  context: CallContext,
+  work: (admitted: AdmittedCall) => Promise<void>,
+): Promise<HostlerError | undefined> {
+  const traceId = readTraceId(call.metadata);
+  const serve = () => serveInTrace(rpc, call, context, work);
+  return traceId === undefined ? serve() : workFor({ traceId }, serve);
+}
+
+async function serveInTrace(
   rpc: Rpc,
   call: Call,
   context: CallContext,

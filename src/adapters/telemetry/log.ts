@@ -7,7 +7,8 @@ import type { LogSink } from './log-sink.js';
 
 /**
  * Writes one line. A line that belongs to an operation has `operation_id`, and the `request_id` of
- * its call where there is one: those of the work that runs now, unless the facts name others.
+ * its call and the `trace_id` of its caller where there is one: those of the work that runs now,
+ * unless the facts name others.
  */
 export type Log = Readonly<Record<LineLevel, (message: string, facts?: object) => void>>;
 
@@ -43,10 +44,11 @@ export function createLog(level: string, sink?: LogSink, lines?: KeptOperationLi
  * something else may be at work.
  */
 function joined() {
-  const { operationId, requestId } = currentWork();
+  const { operationId, requestId, traceId } = currentWork();
   return {
     ...(operationId === undefined ? {} : { operation_id: operationId }),
     ...(requestId === undefined ? {} : { request_id: requestId }),
+    ...(traceId === undefined ? {} : { trace_id: traceId }),
   };
 }
 

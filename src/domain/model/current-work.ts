@@ -4,6 +4,8 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export interface Work {
   readonly operationId?: string;
   readonly requestId?: string | undefined;
+  /** Of the caller's trace, which operations inherit from their calls. */
+  readonly traceId?: string;
 }
 
 const current = new AsyncLocalStorage<Work>();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Metadata } from '@grpc/grpc-js';
 import { HOSTLER, suiteDaemon } from '../../support/daemon.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { failure, type Message } from '../../support/stranger.js';
@@ -55,6 +56,28 @@ describe('lines of the log', () => {
       .filter(({ operation_id: each }) => each === id);
     assert.deepEqual(lines.map(({ message }) => message).toSorted(), ['call', 'operation']);
     assert.deepEqual(new Set(lines.map(({ request_id: each }) => each)), new Set(['joined-1']));
+  });
+
+  it("the lines of a call and of its operation have the trace of the call's caller", async () => {
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const traced = async (requestId: string, traceparent: string) => {
+      const metadata = new Metadata();
+      metadata.set('traceparent', traceparent);
+      const path = daemon.get().image(`${requestId}.qcow2`);
+      const request = { path, format: 'qcow2', size: '1M', request_id: requestId };
+      await daemon.get().stranger.all('ImageService/CreateImage', request, {}, metadata);
+      const id = idOf(requestId);
+      await daemon.get().logged(new RegExp(`"call".*${id}`));
+      const lines = daemon
+        .get()
+        .records()
+        .filter(({ operation_id: each }) => each === id);
+      assert.equal(lines.length, 2);
+      return lines.map(({ trace_id: each }) => each);
+    };
+    assert.deepEqual(await traced('traced-1', `00-${trace}-00f067aa0ba902b7-01`), [trace, trace]);
+    for (const broken of [`00-${'0'.repeat(32)}-00f067aa0ba902b7-01`, `ff-${trace}-00f067aa0ba902b7-01`, 'none'])
+      assert.deepEqual(await traced(`traced-${broken.slice(0, 4)}`, broken), [undefined, undefined]);
   });
 
   it('a failure is a warning with its reason and message', async () => {
