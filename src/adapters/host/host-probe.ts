@@ -117,7 +117,14 @@ export class LocalHostProbe implements HostProbe {
     if (path === undefined) return { name };
     const { mtimeMs, ino } = await stat(path);
     const stamp = `${path} ${String(ino)} ${String(mtimeMs)}`;
-    return { name, path, version: await once(this.#versions, name, stamp, () => this.#version(name, option)) };
+    const version = await once(this.#versions, name, stamp, () => this.#version(name, option)).catch(
+      (error: unknown) => {
+        // One that is too slow now says its version at a later look.
+        if (error instanceof HostlerError && error.reason === 'TOOL_LIMIT_EXCEEDED') return undefined;
+        throw error;
+      },
+    );
+    return version === undefined ? { name, path } : { name, path, version };
   }
 
   async #version(tool: string, option: string): Promise<string> {

@@ -158,6 +158,18 @@ describe('HostInfoService', () => {
     assert.equal((await failure(driver({ virt_type: 'xen' }))).reason, 'INVALID_FIELD');
   });
 
+  it('a tool that does not say its version in time has none in GetHostInfo, and says it later', async () => {
+    const program = (body: string) => writeFile(scratch.path('tools/ceph'), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    const ceph = async () =>
+      ((await call('GetHostInfo'))['tools'] as Message[]).find(({ name }) => name === 'ceph') ?? {};
+    await program('exec sleep 600');
+    let found: Message = {};
+    await until(async () => (found = await ceph())['path'] !== undefined);
+    assert.deepEqual([found['path'], found['version']], [scratch.path('tools/ceph'), undefined]);
+    await program('echo ceph version 16');
+    await until(async () => (await ceph())['version'] === 'ceph version 16');
+  });
+
   it('parity row 16: types of disks, by path and by content', async () => {
     const detect = async (path: string) => {
       const { disk_type: type, basis } = await daemon.get().stranger.unary('ImageService/DetectDiskType', { path });
