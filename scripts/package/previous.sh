@@ -15,12 +15,12 @@ if git cat-file -e HEAD~1:scripts/package/deb.sh 2>/dev/null; then
   git archive HEAD~1 | tar -C "$folder/checkout" -xf -
   cd "$folder/checkout"
   ln -s "$here/node_modules" node_modules
-  # Only what differs is compiled.
-  mkdir dist
-  cp -a "$here"/dist/{src,test,bench,conformance,scripts,tsconfig.tsbuildinfo} dist/
+  scripts/generate.sh code >&2
+  mapfile -t sources < <(find src conformance scripts/package -name '*.ts')
+  # Its types were checked when it was the newest.
   {
-    scripts/generate.sh code && npx tsc && scripts/bundle.sh &&
-      npx buf build --config buf.daemon.yaml --as-file-descriptor-set -o dist/hostler.binpb
+    esbuild "${sources[@]}" --outdir=dist --outbase=. --format=esm --platform=node --target=node24 &&
+      scripts/bundle.sh && npx buf build --config buf.daemon.yaml --as-file-descriptor-set -o dist/hostler.binpb
   } >&2
 else
   echo "there is no package of the commit before: it is this one with an older version" >&2
