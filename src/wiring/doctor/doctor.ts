@@ -2,7 +2,7 @@
 import type { Config } from '../../adapters/config/config.js';
 import { loadConfig } from '../load-config.js';
 import { problemsOf } from '../check-config.js';
-import { problem, textOf, type Finding } from './finding.js';
+import { problem, textOf, type HostFinding } from './finding.js';
 import { certificateFindings, clockFinding, limitFindings, rootFindings } from './host.js';
 import { quietRunner } from './quiet-runner.js';
 import { sandboxFinding, toolFindings } from './tools.js';
@@ -23,7 +23,7 @@ export async function examineFile(file: string, asJson: boolean): Promise<boolea
   return examine(await loadConfig(file), file, asJson);
 }
 
-async function findingsOf(config: Config, file: string): Promise<Finding[]> {
+async function findingsOf(config: Config, file: string): Promise<HostFinding[]> {
   const runner = quietRunner(config);
   const all = await Promise.all([
     problemsOf(config, runner).then((texts) =>

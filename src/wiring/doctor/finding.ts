@@ -1,5 +1,5 @@
 /** One thing that the doctor has looked at. */
-export interface Finding {
+export interface HostFinding {
   /** What it belongs to: `config`, `tools`, `sandbox`, `roots`, `limits`, `clock`, `tls`. */
   readonly check: string;
   /** `note`: nothing is wrong, but something is slower or cannot be done. */
@@ -10,22 +10,22 @@ export interface Finding {
 }
 
 /** Nothing is wrong with it. */
-export function fine(check: string, says: string): Finding {
+export function fine(check: string, says: string): HostFinding {
   return { check, state: 'ok', says };
 }
 
 /** Something that is worth to know. */
-export function note(check: string, says: string, mend?: string): Finding {
+export function note(check: string, says: string, mend?: string): HostFinding {
   return { check, state: 'note', says, ...(mend === undefined ? {} : { mend }) };
 }
 
 /** Something that keeps work from being done. */
-export function problem(check: string, says: string, mend: string): Finding {
+export function problem(check: string, says: string, mend: string): HostFinding {
   return { check, state: 'problem', says, mend };
 }
 
 /** Findings as lines for people. */
-export function textOf(findings: readonly Finding[]): string {
+export function textOf(findings: readonly HostFinding[]): string {
   return findings
     .map(({ check, state, says, mend }) => {
       const line = `${state.padEnd(7)}  ${check.padEnd(7)}  ${says}\n`;

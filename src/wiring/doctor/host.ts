@@ -9,7 +9,7 @@ import type { ProcessRunner } from '../../adapters/process/process.js';
 import { tryTool } from '../../adapters/process/try-tool.js';
 import { asHostlerError } from '../../domain/model/errors.js';
 import { OwnFileError } from '../../domain/model/own-files.js';
-import { fine, note, problem, type Finding } from './finding.js';
+import { fine, note, problem, type HostFinding } from './finding.js';
 
 const DAY_MS = 24 * 3600 * 1000;
 /** Time enough to renew a certificate by hand. */
@@ -21,9 +21,9 @@ const OWN_DESCRIPTORS = 1024;
 const OWN_PROCESSES = 512;
 
 /** What the filesystem of each root can do, tried in a private folder that is gone afterwards. */
-export async function rootFindings({ roots, limits }: Config, runner: ProcessRunner): Promise<Finding[]> {
+export async function rootFindings({ roots, limits }: Config, runner: ProcessRunner): Promise<HostFinding[]> {
   const found = await Promise.all(
-    roots.map(async ({ path, access, trusted }): Promise<Finding[]> => {
+    roots.map(async ({ path, access, trusted }): Promise<HostFinding[]> => {
       try {
         const opened = await openRoots([{ path, access, trusted, attributes: {} }], limits.root_patience_ms);
         try {
@@ -42,7 +42,7 @@ export async function rootFindings({ roots, limits }: Config, runner: ProcessRun
   return found.flat();
 }
 
-async function features(path: string, probe: LocalHostProbe): Promise<Finding> {
+async function features(path: string, probe: LocalHostProbe): Promise<HostFinding> {
   const [root] = probe.roots;
   if (root === undefined) return note('roots', `${path} is no root of files`);
   const { filesystemType, reflink, directIo, sparse, hardLinks } = await probe.features(root);
@@ -54,7 +54,7 @@ async function features(path: string, probe: LocalHostProbe): Promise<Finding> {
   return note('roots', says, 'use XFS (mkfs.xfs -m reflink=1) or btrfs for images');
 }
 
-async function space(path: string): Promise<Finding> {
+async function space(path: string): Promise<HostFinding> {
   const { bavail, blocks, bsize } = await statfs(path);
   const gib = (count: number) => `${((count * bsize) / 1024 ** 3).toFixed(1)} GiB`;
   const says = `${path}: ${gib(bavail)} of ${gib(blocks)} free`;
@@ -63,7 +63,7 @@ async function space(path: string): Promise<Finding> {
 }
 
 /** Limits of this process: under systemd those of the unit may be others. */
-export async function limitFindings({ limits }: Config): Promise<Finding[]> {
+export async function limitFindings({ limits }: Config): Promise<HostFinding[]> {
   const text = await readFile('/proc/self/limits', 'utf8');
   const files = limits.connections + OWN_DESCRIPTORS;
   return [
@@ -72,7 +72,7 @@ export async function limitFindings({ limits }: Config): Promise<Finding[]> {
   ];
 }
 
-function limit(text: string, name: string, least: number, mend: string): Finding {
+function limit(text: string, name: string, least: number, mend: string): HostFinding {
   const soft = new RegExp(`^${name} +(\\S+)`, 'm').exec(text)?.[1] ?? '';
   const says = `${name.toLowerCase()}: ${soft}`;
   return soft === 'unlimited' || Number(soft) >= least
@@ -81,7 +81,7 @@ function limit(text: string, name: string, least: number, mend: string): Finding
 }
 
 /** A wrong clock makes valid certificates expired, and times of operations wrong. */
-export async function clockFinding(runner: ProcessRunner): Promise<Finding> {
+export async function clockFinding(runner: ProcessRunner): Promise<HostFinding> {
   const answer = await tryTool(runner)('timedatectl', 'show', '--property=NTPSynchronized', '--value');
   const says = answer?.trim();
   if (says === 'yes') return fine('clock', 'synchronised');
@@ -91,7 +91,7 @@ export async function clockFinding(runner: ProcessRunner): Promise<Finding> {
 }
 
 /** How long the certificate is valid, and for which names. `config` reports what is broken. */
-export async function certificateFindings({ tls }: Config): Promise<Finding[]> {
+export async function certificateFindings({ tls }: Config): Promise<HostFinding[]> {
   if (tls === undefined) return [];
   const pem = await readFile(tls.cert).catch(() => undefined); // reported by the check of the configuration
   if (pem === undefined) return [];

@@ -4,7 +4,7 @@ import type { Config } from '../../adapters/config/config.js';
 import { trySandbox } from '../../adapters/process/try-sandbox.js';
 import type { ProcessRunner } from '../../adapters/process/process.js';
 import type { HostTool } from '../../domain/host/host-info.js';
-import { fine, note, problem, type Finding } from './finding.js';
+import { fine, note, problem, type HostFinding } from './finding.js';
 
 /** Packages of Debian that have the tools. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -21,7 +21,7 @@ const USES: Readonly<Record<string, string>> = {
 };
 
 /** Each tool with its version. */
-export async function toolFindings(config: Config, runner: ProcessRunner): Promise<Finding[]> {
+export async function toolFindings(config: Config, runner: ProcessRunner): Promise<HostFinding[]> {
   const needed = [
     ...NEEDED_TOOLS,
     ...(config.pools.length > 0 ? ['rbd', 'ceph'] : []),
@@ -32,7 +32,7 @@ export async function toolFindings(config: Config, runner: ProcessRunner): Promi
   return tools.map((tool) => toolFinding(tool, needed));
 }
 
-function toolFinding({ name, version }: HostTool, needed: readonly string[]): Finding {
+function toolFinding({ name, version }: HostTool, needed: readonly string[]): HostFinding {
   if (version !== undefined) return fine('tools', `${name}: ${version}`);
   const mend = `apt install ${PACKAGES[name] ?? name}`;
   if (needed.includes(name)) return problem('tools', `${name} is not in PATH, and the daemon needs it`, mend);
@@ -40,7 +40,7 @@ function toolFinding({ name, version }: HostTool, needed: readonly string[]): Fi
 }
 
 /** Whether a tool can be started in the sandbox. */
-export async function sandboxFinding({ sandbox: { mode } }: Config, sandboxed: ProcessRunner): Promise<Finding> {
+export async function sandboxFinding({ sandbox: { mode } }: Config, sandboxed: ProcessRunner): Promise<HostFinding> {
   if (mode === 'off')
     return note('sandbox', 'it is off: tools run with the rights of the daemon', 'set sandbox.mode = "require"');
   const why = await trySandbox(sandboxed);
