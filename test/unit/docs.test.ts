@@ -68,7 +68,9 @@ describe('the docs', () => {
       if (doc.startsWith('docs/api/')) return;
       for (const [, reason = ''] of text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)) {
         if (
-          /^(?:NOT_SERVING|LC_ALL|O_PATH|LOCAL_SPARSE|HOSTLER_[A-Z_]+|CERT_HAS_EXPIRED|CONTRACT_VERSION)$/.test(reason)
+          /^(?:NOT_SERVING|LC_ALL|O_PATH|LOCAL_SPARSE|HOSTLER_[A-Z_]+|CAP_[A-Z_]+|CERT_HAS_EXPIRED|CONTRACT_VERSION)$/.test(
+            reason,
+          )
         )
           continue;
         const known: readonly string[] = [...Object.keys({ ...REASONS, ...OWN_REASONS }), ...FINDINGS, ...WARNINGS];
