@@ -42,7 +42,7 @@ describe('words', () => {
         1,
         /no such file or directory.*\/none\/here/,
       ],
-      ['a local folder for a file', () => ['file', 'write', image('w'), '--from', '/tmp'], 1, /directory/],
+      ['a local folder for a file', () => ['file', 'write', image('w'), '--from', '/tmp'], 1, /is a folder/],
       ['XML that is missing', () => ['disk', 'find-root', '--xml', '/none/here'], 1, /no such file/],
       ['a domain that was not named', () => ['disk', 'find-root'], 2, /give the name of a domain/],
       ['a domain and XML', () => ['disk', 'find-root', 'vm', '--xml', '/none'], 2, /give the name of a domain/],
