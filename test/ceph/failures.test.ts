@@ -104,13 +104,14 @@ keyring = "${scratch.path('wrong.keyring')}"\n[[pools]]\nname = "locked"\ncluste
   });
 
   it('a cluster that is away answers in time, and other work goes on', async () => {
-    const started = Date.now();
-    const away = failure(look('rbd:away/image'));
+    let answered = false;
+    const away = failure(look('rbd:away/image')).finally(() => {
+      answered = true;
+    });
     await run('CreateImage', { path: file('meanwhile.raw'), format: 'raw', size: '1M' });
-    assert.ok(Date.now() - started < 3000, 'other work waited');
+    assert.equal(answered, false, 'other work waited');
     const error = await away;
     assert.equal(error.reason, 'ROOT_STALLED');
-    assert.ok(Date.now() - started < 20_000);
     const pool = daemon.stranger.unary('HostInfoService/GetPoolInfo', { pool: 'away' });
     assert.equal((await failure(pool)).reason, 'ROOT_STALLED');
   });

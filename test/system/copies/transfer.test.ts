@@ -251,7 +251,11 @@ describe('uploads and downloads', () => {
     });
 
     it('expires when nobody sends', async () => {
-      const quick = await Daemon.start(scratch.path('quick'), { toml: '[uploads]\nexpire_hours = 0.0003\n' });
+      const quick = await Daemon.start(scratch.path('quick'), {
+        // Work that holds up the end would do so for longer than a test may take.
+        server: 'drain_seconds = 600\n',
+        toml: '[uploads]\nexpire_hours = 0.0003\n',
+      });
       try {
         const { upload_id: id } = await quick.stranger.unary('ImageService/StartUpload', {
           target: quick.image('x'),
@@ -270,9 +274,7 @@ describe('uploads and downloads', () => {
           format: 'raw',
           length_bytes: '10',
         });
-        const stopping = Date.now();
         assert.equal(await quick.stop(), 0);
-        assert.ok(Date.now() - stopping < 15_000);
         assert.deepEqual(await quick.leftovers(), []);
       }
     });
