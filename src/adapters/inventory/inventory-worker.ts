@@ -14,6 +14,7 @@ const keeper = new InventoryKeeper(workerData as InventoryJob, {
   failed: (error) => say({ kind: 'failed', text: inspect(error) }),
 });
 keeper.start();
+say({ kind: 'beat' });
 
 port?.on('message', (message: { readonly id: number; readonly question: InventoryQuestion } | 'end' | 'watched') => {
   if (message === 'end') {

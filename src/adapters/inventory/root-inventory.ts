@@ -19,6 +19,9 @@ const HEAP = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
 /** When nobody has asked for so long the thread ends. */
 const IDLE_MS = 300_000;
 
+/** Before it looks at the root, a thread checks its own file: seconds, if that is large. */
+const MOST_OPENING_MS = 60_000;
+
 const STALLED = 'stalled';
 
 type Question<Kind> = Extract<InventoryQuestion, { readonly kind: Kind }>;
@@ -45,6 +48,8 @@ export class RootInventory {
   readonly #asked = new Map<number, Deferred<InventoryAnswer>>();
   #next = 0;
   #heardAt = 0;
+  /** Whether the thread has got to the root. */
+  #isOpen = false;
   #number = -1;
   #watchers = 0;
   #idle: NodeJS.Timeout | undefined;
@@ -82,7 +87,10 @@ export class RootInventory {
     this.#heardAt = Date.now();
     this.#start().postMessage({ id, question });
     const watch = setInterval(() => {
-      if (Date.now() - this.#heardAt > patienceMs) answer.resolve({ kind: 'gone', why: STALLED });
+      const silentMs = Date.now() - this.#heardAt;
+      if (this.#isOpen && silentMs > patienceMs) answer.resolve({ kind: 'gone', why: STALLED });
+      if (silentMs > Math.max(patienceMs, MOST_OPENING_MS))
+        answer.resolve({ kind: 'failed', text: 'the check of its file does not end', ofState: true });
     }, patienceMs / 4);
     try {
       return await answer.promise;
@@ -144,6 +152,7 @@ export class RootInventory {
       this.#lost(worker, 'the thread has ended', true);
     });
     this.#worker = worker;
+    this.#isOpen = false;
     this.#idle ??= setTimeout(() => this.#rest(), IDLE_MS).unref();
     this.#idle.refresh();
     return worker;
@@ -169,6 +178,7 @@ export class RootInventory {
 
   #hear(message: InventoryMessage): void {
     this.#heardAt = Date.now();
+    this.#isOpen = true;
     if (message.kind === 'answer') this.#asked.get(message.id)?.resolve(message.answer);
     if (message.kind === 'failed') this.options.failed(this.options.root.path, message.text);
     if (message.kind !== 'moved') return;

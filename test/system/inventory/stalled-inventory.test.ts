@@ -1,6 +1,9 @@
 /** A root whose filesystem stops answering while its images are listed, looked at and watched. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../../support/daemon.js';
 import { mountSshfs } from '../../support/faults/sshfs.js';
 import { scratchFolder } from '../../support/scratch.js';
@@ -77,5 +80,35 @@ describe('an inventory of a root that stalls in the middle', () => {
       process.kill(server, 'SIGCONT');
     }
     assert.deepEqual(pathsIn(await answered(far(''), token)), [far('b')]);
+  });
+});
+
+describe('an inventory whose own file takes longer than the patience of its root', () => {
+  const scratch = scratchFolder();
+
+  it('does not say that the root does not answer', async () => {
+    const folder = scratch.path('daemon');
+    const start = () => Daemon.start(folder, { toml: '[limits]\nroot_patience_ms = 500\n' });
+    const list = (from: Daemon) => from.stranger.unary('ImageService/ListImages', { path: from.image('') });
+    const first = await start();
+    await writeFile(first.image('own'), 'x');
+    await list(first);
+    await first.stop();
+    const [file = ''] = (await readdir(join(folder, 'state/inventory'))).filter((name) => !/-(wal|shm)$/.test(name));
+    const holder = new DatabaseSync(join(folder, 'state/inventory', file));
+    holder.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    const second = await start();
+    try {
+      const listed = list(second);
+      // So long the thread waits for its file: three times the patience.
+      await sleep(1500);
+      holder.close();
+      assert.deepEqual(
+        ((await listed)['images'] as Message[]).map(({ path }) => path),
+        [second.image('own')],
+      );
+    } finally {
+      await second.stop();
+    }
   });
 });
