@@ -95,17 +95,17 @@ def test_a_watch_goes_on(daemon: Daemon, shortener: tuple[str, Shortener]) -> No
     with hostler.Client(address, retry=QUICK) as other:
         start = other.operation.list_operations(v1.ListOperationsRequest()).cursor
         with hostler.Client(daemon.socket, retry=QUICK) as maker:
-            for name in ("watched-1.raw", "watched-2.raw"):
+            for name in ("early-1.raw", "early-2.raw"):
                 maker.image.create_image(creation(daemon, name)).wait()
         ended = []
         with other.watch(v1.OperationFilter(labels={"test": "early"}), cursor=start) as watch:
             for answer in watch:
                 if answer.event.state == v1.OPERATION_STATE_SUCCEEDED:
                     ended.append(Path(answer.addresses[0]).name)
-                if "watched-2.raw" in ended:
+                if "early-2.raw" in ended:
                     break
     assert handler.calls["WatchOperations"] == 2
-    assert ended == ["watched-1.raw", "watched-2.raw"], "none is missed, and none comes twice"
+    assert ended == ["early-1.raw", "early-2.raw"], "none is missed, and none comes twice"
 
 
 def test_a_download_goes_on(
