@@ -22,7 +22,7 @@ export class Owners {
     if (!/^[^\s:,-][^\s:,]*$/.test(text)) throw unknown;
     const database = kind === 'owner' ? 'passwd' : 'group';
     const { code, stdout, stderr } = await this.runner.run(
-      { tool: 'getent', args: [database, text], trusted: true, limits: LOOKUP_LIMITS },
+      { tool: 'getent', args: [database, text], trusted: true, limits: LOOKUP_LIMITS, answers: [0, NOT_FOUND] },
       tool,
     );
     if (code !== 0 && code !== NOT_FOUND) throw notAsked(database, code, stderr);

@@ -13,7 +13,10 @@ const EXIT_LOCKED = 1;
 export async function tryLock(file: FileHandle, runner: ProcessRunner): Promise<boolean> {
   const run = plainRun(AbortSignal.timeout(10_000));
   const { code, stderr } = await runner.run(
-    { tool: 'flock', args: ['--exclusive', '--nonblock', [{ descriptor: file }]], trusted: true, limits: {} },
+    {
+      ...{ tool: 'flock', args: ['--exclusive', '--nonblock', [{ descriptor: file }]], trusted: true, limits: {} },
+      answers: [0, EXIT_LOCKED],
+    },
     run,
   );
   if (code === EXIT_LOCKED) return false;

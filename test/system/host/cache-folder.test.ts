@@ -81,8 +81,7 @@ describe("the cache's folder", () => {
     const [one, two] = [folder(), folder()];
     const cache = `${one}/images/cache`;
     const first = await Daemon.start(one, withCache(cache));
-    symlinkSync(`${one}/images`, scratch.path('other-way'));
-    const other = withCache(scratch.path('other-way/cache'));
+    const other = withCache(`${linked(`${one}/images`)}/cache`);
     const agent = String(first.records().find(({ message }) => message === 'SERVING')?.['agent']);
     const busy = await refusal(two, other);
     assert.match(busy, new RegExp(`is in use by the agent ${agent} of the host \\S+ \\(state folder ${one}/state\\)`));
