@@ -19,7 +19,17 @@ describe('hostile images', () => {
   before(() => mkdir(scratch.path('drop')));
   const ran = () => scratch.path('qemu-img-ran');
   // A qemu-img that leaves a trace wherever it runs: outside the sandbox, which would keep it from
-  // that.
+  // that. It is there before the daemon, which asks for its version when it starts.
+  before(async () => {
+    await mkdir(scratch.path('tools'));
+    const real = (await sh('sh', '-c', 'command -v qemu-img')).trim();
+    const trace = `[ "$1" = --version ] || : > "${ran()}"`;
+    await writeFile(scratch.path('tools/qemu-img'), `#!/bin/sh\n${trace}\nexec ${real} "$@"\n`);
+    await chmod(scratch.path('tools/qemu-img'), 0o755);
+    await writeFile(scratch.path('secret'), 'the secret of the host '.repeat(100));
+    await mkdir(scratch.path('daemon/images'), { recursive: true });
+  });
+
   const daemon = suiteDaemon(scratch, () => ({
     toml: '[sandbox]\nmode = "off"\n',
     roots: `[[roots]]\npath = "${scratch.path('daemon')}/images"\n[[roots]]\npath = "${scratch.path('drop')}"\ntrusted = false\n`,
@@ -29,15 +39,6 @@ describe('hostile images', () => {
   const info = (request: Message) => daemon.get().stranger.unary('ImageService/GetImageInfo', request);
   const findings = async (path: string) =>
     (((await info({ path })) as { info: { findings?: Message[] } }).info.findings ?? []).map(({ reason }) => reason);
-
-  before(async () => {
-    await mkdir(scratch.path('tools'));
-    const real = (await sh('sh', '-c', 'command -v qemu-img')).trim();
-    await writeFile(scratch.path('tools/qemu-img'), `#!/bin/sh\n: > "${ran()}"\nexec ${real} "$@"\n`);
-    await chmod(scratch.path('tools/qemu-img'), 0o755);
-    await writeFile(scratch.path('secret'), 'the secret of the host '.repeat(100));
-    await mkdir(scratch.path('daemon/images'), { recursive: true });
-  });
 
   /** Every verb that would hand the image to a tool refuses it so, and no tool has run. */
   const refusedEverywhere = async (path: string, format: string, reason: string) => {
