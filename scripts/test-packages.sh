@@ -4,7 +4,7 @@
 # are skipped and name it.
 set -eu
 cd "$(dirname "$0")"
-packages=(ps:procps bzip2:bzip2 python3:python3 ip:iproute2 nginx:nginx-light
+packages=(ps:procps bzip2:bzip2 curl:curl python3:python3 ip:iproute2 nginx:nginx-light
   sshd:openssh-server ssh-keygen:openssh-client sshfs:sshfs /usr/lib/openssh/sftp-server:openssh-sftp-server
   mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs sfdisk:fdisk fusermount3:fuse3 libfuse.so.2:libfuse2 nbdkit:nbdkit nbdfuse:libnbd-bin
   script:bsdutils virsh:libvirt-clients systemd-notify:systemd)
