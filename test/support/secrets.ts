@@ -12,7 +12,10 @@ const secrets = new Set<string>();
 const open = new Set<string>();
 const leaks: string[] = [];
 
-/** Remembers what a request holds in fields that are secret. */
+/**
+ * Remembers what a request holds in fields that are secret. A test makes them up: a word that the
+ * daemon says of its own, such as "secret", would be found in every log.
+ */
 export function noteSecrets(request: Message): void {
   for (const [name, value] of Object.entries(request)) {
     if (FIELDS.includes(name)) remember(value);

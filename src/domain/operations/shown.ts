@@ -33,14 +33,20 @@ function isHidden({ method, caller }: OperationRecord, { identity, grant }: View
   return FETCHES.includes(method) && caller !== identity && grant.name !== BUILT_IN.admin.name;
 }
 
-/**
- * The line of an operation's log as a caller sees it who may see the operation. Causes name code
- * and files of the daemon.
- */
+/** The verb of configured commands: which tool one runs, and with what, is no affair of others. */
+const COMMAND = 'Execute';
+/** They name code and files of the daemon. */
+const FOR_ADMINS = ['cause'];
+/** They may name what the operation does not: layers below an image, hosts, the daemon's files. */
+const FOR_CALLERS = [...FOR_ADMINS, 'args', 'stderr'];
+
+/** The line of an operation's log as a caller sees it who may see the operation. */
 export function lineShownTo(line: OperationLine, record: OperationRecord, viewer: Viewer): OperationLine {
-  if (isHidden(record, viewer)) return { ...line, facts: {} };
   if (viewer.grant.name === BUILT_IN.admin.name) return line;
-  return { ...line, facts: Object.fromEntries(Object.entries(line.facts).filter(([name]) => name !== 'cause')) };
+  const own = record.caller === viewer.identity;
+  if (!own && (isHidden(record, viewer) || record.method === COMMAND)) return { ...line, facts: {} };
+  const hidden = own ? FOR_ADMINS : FOR_CALLERS;
+  return { ...line, facts: Object.fromEntries(Object.entries(line.facts).filter(([name]) => !hidden.includes(name))) };
 }
 
 /**

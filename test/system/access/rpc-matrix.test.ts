@@ -18,7 +18,7 @@ import { CallError, RPCS, Stranger, failure, type Message } from '../../support/
 const VIEWER = new Set(
   `GetImageInfo BatchGetImageInfo ListImages WatchImages DetectDiskType FindRootDisk MapImage MeasureImage ListSnapshots ListCachedImages GetHostInfo GetFilesystemInfo GetPoolInfo
   WatchFilesystem GetArchitecture GetIscsiInitiator IsMounted ValidateHostname PickDiskDriverName GetInstancePath GetInstancePathAtDestination
-  StatFile ListDirectory GetOperation ListOperations WatchOperation WatchOperations`.split(/\s+/),
+  StatFile ListDirectory GetOperation GetOperationLog ListOperations WatchOperation WatchOperations`.split(/\s+/),
 );
 // A pull maps what it pulls and compares digests.
 const AGENT = new Set(

@@ -65,7 +65,7 @@ describe('what an image is said to need', () => {
   });
 
   describe('with encryption', () => {
-    const encryption = { format: 'luks', passphrase: Buffer.from('secret') };
+    const encryption = { format: 'luks', passphrase: Buffer.from('of-the-estimate') };
     /** What qemu-img makes of such a thing itself, with a key that is derived quickly. */
     const takenBy = async (verb: string, format: string, ...words: string[]) => {
       const key = format === 'luks' ? '' : 'encrypt.';

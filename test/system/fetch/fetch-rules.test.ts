@@ -244,7 +244,7 @@ describe('fetching through a proxy', () => {
     const send = (url: string) =>
       failure(
         stranger.operation('ImageService/FetchRawImage', {
-          source: { http: { url, headers: { 'x-auth-token': 'secret' } } },
+          source: { http: { url, headers: { 'x-auth-token': 'told-to-no-proxy' } } },
           target: image('no'),
         }),
       );
