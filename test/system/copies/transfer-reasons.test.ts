@@ -110,7 +110,7 @@ describe('what an RPC promises of transfers', () => {
       server: 'drain_seconds = 0',
     });
     const begun = failure(start('stopped'));
-    await daemon.logged(/"method":"UploadImage","step":"started"/);
+    await daemon.logged(/"method":"UploadImage".*"step":"started"/);
     daemon.process.kill('SIGTERM');
     await daemon.logged(/draining|stopping/i);
     daemon.process.kill('SIGUSR2');

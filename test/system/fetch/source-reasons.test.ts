@@ -101,7 +101,7 @@ describe('what an RPC promises of sources', () => {
     daemonOf(() => Promise.resolve({ toml: '[debug]\nfailpoints = ["CopyImage:verify:pause"]\n' }));
     it('CopyImage: CHECKSUM_MISMATCH', async () => {
       const copying = failure(call('CopyImage', good('plain'), { verify: true }));
-      await daemon.logged(/"method":"CopyImage","step":"verify"/);
+      await daemon.logged(/"method":"CopyImage".*"step":"verify"/);
       const [part = ''] = (await daemon.leftovers()).filter((name) => name.endsWith('/part'));
       await appendFile(daemon.image(part), 'x');
       daemon.process.kill('SIGUSR2');
@@ -114,7 +114,7 @@ describe('what an RPC promises of sources', () => {
     daemonOf(() => Promise.resolve({ toml: `${cache()}[debug]\nfailpoints = ["FillCache:enter:pause"]\n` }));
     it('PrefetchImage: SOURCE_CHANGED', async () => {
       const fetching = failure(call('PrefetchImage', '', { source: { http: { url } } }));
-      await daemon.logged(/"method":"FillCache","step":"enter"/);
+      await daemon.logged(/"method":"FillCache".*"step":"enter"/);
       const [entry = ''] = (await readdir(scratch.path('daemon/cache'))).filter((name) => !name.startsWith('.'));
       await appendFile(scratch.path('daemon/cache', entry), 'x');
       daemon.process.kill('SIGUSR2');

@@ -10,7 +10,7 @@ import type { Message } from '../../support/stranger.js';
 import { until } from '../../support/until.js';
 
 const LENGTH = 8 << 20;
-const PAUSED = /"method":"CopyImage","step":"reserve"/;
+const PAUSED = /"method":"CopyImage".*"step":"reserve"/;
 
 describe('a pull that is slower than its export lasts', () => {
   const scratch = scratchFolder();
