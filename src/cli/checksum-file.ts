@@ -26,7 +26,7 @@ function textOf(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new UsageError(systemProblem(error) ?? String(error));
+    throw new UsageError(systemProblem(error, file) ?? String(error));
   }
 }
 

@@ -29,11 +29,14 @@ export async function openReadable(path: string): Promise<FileHandle> {
 /**
  * A system's error as `what is wrong: PATH`, without the names of system calls; undefined for
  * anything else.
+ *
+ * @param file what was read, for errors that do not name it: those of folders
  */
-export function systemProblem(error: unknown): string | undefined {
+export function systemProblem(error: unknown, file?: string): string | undefined {
   if (!(error instanceof Error) || !('errno' in error) || !('code' in error)) return undefined;
   if (typeof error.code !== 'string') return undefined;
   const [, what] = /^[A-Z0-9_]+: ([^,]+), \w+/.exec(error.message) ?? [];
-  const path = 'path' in error && typeof error.path === 'string' ? `: ${error.path}` : '';
-  return what === undefined ? error.message.replace(/^[A-Z0-9_]+: /, '') : `${what}${path}`;
+  const path = 'path' in error && typeof error.path === 'string' ? error.path : file;
+  const words = what ?? error.message.replace(/^[A-Z0-9_]+: /, '').replace(/, \w+$/, '');
+  return path === undefined || words.includes(path) ? words : `${words}: ${path}`;
 }

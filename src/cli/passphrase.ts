@@ -43,7 +43,7 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path === STANDARD_INPUT ? process.stdin.fd : path);
   } catch (error) {
-    throw new InvalidArgumentError(systemProblem(error) ?? String(error));
+    throw new InvalidArgumentError(systemProblem(error, path) ?? String(error));
   }
 }
 

@@ -1,4 +1,4 @@
-import { lstat, readlink } from 'node:fs/promises';
+import { lstat, readlink, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isBelow } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
@@ -35,6 +35,9 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
     : lookAtFile(top, job);
   const { items, allocatedBytes } = facts;
   const held = await heldOf(facts.locked, target, ports);
+  // What the system remembers of names it also says of a filesystem that has stopped to answer, and
+  // then the change would hang. Its space it does not remember.
+  await asked(directory, () => statfs(procPath({ handle: directory })));
   return {
     items: BigInt(items),
     allocatedBytes,

@@ -5,6 +5,7 @@ import { FindRootDiskResponse } from '../../gen/hostler/v1/image_service.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
+import { LocalFileError, systemProblem } from '../local-file.js';
 import { printable } from '../text.js';
 
 /** `hostler disk …`: disks of domains. */
@@ -33,13 +34,11 @@ export function diskCommands(context: Context): Command[] {
   ];
 }
 
-/** Fails with the system's error, which names the file. */
+/** Fails with LocalFileError, which names the file. */
 async function readNamed(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
-    // Of a folder the system's words do not.
-    if (error instanceof Error && !error.message.includes(path)) error.message += `: ${path}`;
-    throw error;
+    throw new LocalFileError(systemProblem(error, path) ?? String(error));
   }
 }

@@ -256,7 +256,9 @@ function headerFile(path: string): Record<string, string> {
     return lines.filter((line) => line !== '').reduce<Record<string, string>>((all, line) => header(line, all), {});
   } catch (error) {
     throw new InvalidArgumentError(
-      error instanceof InvalidArgumentError ? `each line ${error.message}` : (systemProblem(error) ?? String(error)),
+      error instanceof InvalidArgumentError
+        ? `each line ${error.message}`
+        : (systemProblem(error, path) ?? String(error)),
     );
   }
 }

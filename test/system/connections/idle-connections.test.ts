@@ -91,7 +91,7 @@ describe('idle connections', () => {
     for (const watch of watches) watch.on('error', () => undefined);
     for (const stranger of strangers) await stranger.unary('OperationService/ListOperations');
     await assert.rejects(answers(), { code: status.UNAVAILABLE });
-    assert.match(await daemon.get().metrics(), /refused_total\{why="too many of the caller"\} [1-9]/);
+    assert.match(await daemon.get().metrics(), /refused_total\{kind="too_many_of_the_caller"\} [1-9]/);
     for (const watch of watches) watch.cancel();
   });
 });

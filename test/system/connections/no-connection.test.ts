@@ -178,7 +178,7 @@ describe('without a connection', () => {
       assert.match(await refusal(daemon, PREFACE), /^the client does not use TLS, which this address needs/);
       assert.match(await refusal(daemon, GET), /^the client speaks HTTP\/1 without TLS/);
       assert.equal(await refusal(daemon, 'hello there\n'), 'the client does not speak TLS');
-      assert.equal(await refusal(daemon, ''), 'the client left without a word');
+      assert.equal(await refusal(daemon, ''), 'the client left without sending anything');
     });
 
     it('stands what a client speaks that is not gRPC in the clear', async () => {
