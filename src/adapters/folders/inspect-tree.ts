@@ -37,7 +37,7 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
   const held = await heldOf(facts.locked, target, ports);
   // What the system remembers of names it also says of a filesystem that has stopped to answer, and
   // then the change would hang. Its space it does not remember.
-  await asked(directory, () => statfs(procPath({ handle: directory })));
+  await askForSpace(target);
   return {
     items: BigInt(items),
     allocatedBytes,
@@ -45,6 +45,14 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
     ...(facts.busy === undefined ? {} : { busy: { key: facts.busy.key, path: pathOf(address, facts.busy.names) } }),
     ...(held === undefined ? {} : { held }),
   };
+}
+
+async function askForSpace({ directory, address }: ResolvedTarget): Promise<void> {
+  try {
+    await asked(directory, () => statfs(procPath({ handle: directory })));
+  } catch (error) {
+    throw systemError(error, address);
+  }
 }
 
 async function topOf({ directory, name, address }: ResolvedTarget) {
