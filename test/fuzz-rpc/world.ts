@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, readlink, rm, stat, symlink, truncate, writeFile, lstat, copyFile } from 'node:fs/promises';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect as connectTls } from 'node:tls';
 import { join } from 'node:path';
 import { Daemon } from '../support/daemon.js';
@@ -13,7 +13,7 @@ import { namesBelow } from '../support/files/names-below.js';
 import { Pki } from '../support/hosts/pki.js';
 import { searchLog } from '../support/secrets.js';
 import { sh } from '../support/shell.js';
-import { childrenOf, standing } from '../support/soak.js';
+import { childrenOf } from '../support/soak.js';
 import type { Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
 import { Line } from './line.js';
@@ -27,6 +27,8 @@ const CONFINED = ['tenant', 'agent'];
 /** Small, so that it is full now and then. */
 const FILESYSTEM = 'size=256m,nr_inodes=50k';
 const HUGE = 2 ** 46;
+/** What eight threads that wait a minute for more work hold: five descriptors each. */
+const MOST_OF_LOOPS = 40;
 
 const FORMATS = ['qcow2', 'vmdk', 'vdi', 'vhdx', 'vpc', 'qed', 'parallels', 'qcow'];
 export const FIXTURES: readonly Fixture[] = [
@@ -39,7 +41,7 @@ export class World {
   #daemon: Daemon | undefined;
   readonly #lines = new Map<string, Line>();
   #canaries = '';
-  #idle = { descriptors: 0, rssKib: 0 };
+  #idle: Descriptors = { open: [], ofLoops: 0 };
 
   private constructor(
     readonly folder: string,
@@ -107,7 +109,7 @@ export class World {
     // The thread and the file of an inventory are open for ten minutes after a question.
     for (const root of ['daemon/images', 'second', 'kept'])
       await this.daemon.stranger.unary('ImageService/ListImages', { path: join(this.folder, root) });
-    this.#idle = standing(this.daemon);
+    this.#idle = descriptorsOf(this.daemon);
   }
 
   /** Whether it still runs. */
@@ -182,7 +184,9 @@ export class World {
       filesystem?: { reserved_bytes?: string };
     };
     const reserved = filesystem?.reserved_bytes ?? '0';
-    const descriptors = standing(daemon).descriptors - this.#idle.descriptors - this.#ownConnections();
+    const opened = descriptorsOf(daemon);
+    const opens = opened.open.length - this.#ownConnections();
+    const idle = this.#idle;
     return [
       ...(await daemon.leftovers()).map((name) => `folder ${name}`),
       ...(await childrenOf(daemon)).map((child) => `child ${child}`),
@@ -190,7 +194,10 @@ export class World {
         ({ operation_id, method }) => `operation ${String(operation_id)} ${String(method)}`,
       ),
       ...(reserved === '0' ? [] : [`${reserved} bytes are reserved`]),
-      ...(descriptors > 2 ? [`${String(descriptors)} descriptors more than at the start: ${this.#descriptors()}`] : []),
+      ...(opens > idle.open.length + 2
+        ? [`open: ${opened.open.filter((each) => !idle.open.includes(each)).join(' ')}`]
+        : []),
+      ...(opened.ofLoops > idle.ofLoops + MOST_OF_LOOPS ? [`${String(opened.ofLoops)} descriptors of threads`] : []),
     ];
   }
 
@@ -261,11 +268,6 @@ export class World {
     return [...this.#lines.values()].filter((line) => line.isOpen).length + 1;
   }
 
-  #descriptors(): string {
-    const folder = `/proc/${String(this.daemon.process.pid)}/fd`;
-    return readdirSync(folder).join(' ');
-  }
-
   #root(name: string): string {
     return `[[roots]]\npath = "${join(this.folder, name)}"\n${name === 'kept' ? 'access = "read-only"\n' : ''}`;
   }
@@ -291,6 +293,27 @@ export class World {
       `[audit]\nfile = "${this.folder}/audit.log"\n`,
     ].join('\n');
   }
+}
+
+interface Descriptors {
+  /** What each one of a file, a folder or a socket leads to. */
+  readonly open: readonly string[];
+  /** How many threads wait by: polls, rings, events and pipes. */
+  readonly ofLoops: number;
+}
+
+function descriptorsOf(daemon: Daemon): Descriptors {
+  const folder = `/proc/${String(daemon.process.pid)}/fd`;
+  const all = readdirSync(folder).flatMap((each) => {
+    try {
+      return [readlinkSync(join(folder, each))];
+    } catch {
+      // Closed since the list was read.
+      return [];
+    }
+  });
+  const open = all.filter((each) => !/^(?:anon_inode|pipe):/.test(each));
+  return { open, ofLoops: all.length - open.length };
 }
 
 const mount = (path: string, options: string) => sh('mount', '-t', 'tmpfs', '-o', options, 'tmpfs', path);
