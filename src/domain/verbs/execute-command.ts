@@ -53,7 +53,8 @@ export function executeCommand({ rules, commands }: ExecutePorts): Verb<ExecuteS
       for (let attempt = 1; ; attempt++) {
         const { exitCode, stderr } = await once(call, run, commands);
         if (rule.exitCodes.includes(exitCode)) return { kind: 'execute', exitCode, attempts: attempt };
-        if (attempt >= spec.attempts) throw notAccepted(spec.name, exitCode, stderr);
+        if (attempt >= spec.attempts)
+          throw notAccepted(spec.name, exitCode, call.stdin.length === 0 ? stderr : undefined);
         await sleepOrAborted(spec.delayMs, run.signal);
       }
     },
@@ -73,9 +74,13 @@ function findRule(name: string, rules: readonly CommandRule[]): CommandRule {
   return rule;
 }
 
-function notAccepted(name: string, exitCode: number, stderr: string): HostlerError {
-  const lastLine = stderr.split('\n').at(-1) ?? '';
+/**
+ * The error is kept, and others see it. A command that was given secrets on its standard input may
+ * have printed them: its words go to its caller alone, as they come.
+ */
+function notAccepted(name: string, exitCode: number, stderr: string | undefined): HostlerError {
+  const words = stderr === undefined ? {} : { stderr: stderr.split('\n').at(-1) ?? '' };
   return new HostlerError('TOOL_FAILED', `${name} ended with exit code ${String(exitCode)}`, {
-    facts: { tool: name, exit_code: String(exitCode), stderr: lastLine },
+    facts: { tool: name, exit_code: String(exitCode), ...words },
   });
 }

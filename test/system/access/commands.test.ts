@@ -83,6 +83,10 @@ arguments = ["([a-z]+)+!", "(0|0)*1", "(.*.*.*)*=", "(x?){30}x{30}"]
     assert.deepEqual([refused.stderr, refused.exitCode, refused.error?.reason], ['last words\n', 4, 'TOOL_FAILED']);
     assert.deepEqual([refused.error?.metadata['exit_code'], refused.error?.metadata['stderr']], ['4', 'last words']);
     assert.equal((await shell('kill -9 $$')).exitCode, 137);
+    // What it was given is secret; its words may repeat it, and the error is shown to others too.
+    const repeats = await shell('cat >&2 && exit 4', { stdin: Buffer.from('a secret') });
+    assert.deepEqual([repeats.stderr, repeats.error?.metadata['exit_code']], ['a secret', '4']);
+    assert.equal(repeats.error?.metadata['stderr'], undefined);
     // A command that does not read what it is given.
     assert.equal((await shell('exit 0', { stdin: input })).exitCode, 0);
   });
