@@ -6,9 +6,9 @@ import type { ImageLocks } from '../../domain/ports/images.js';
 import type { ResolvedTarget } from '../../domain/ports/targets.js';
 import type { HeldFile, TreeFacts, TreeLook } from '../../domain/ports/trees.js';
 import { asked } from '../gates/handles.js';
-import { systemError } from '../linux/errno.js';
 import { readMounts } from '../linux/mounts.js';
 import { procPath } from '../linux/proc-path.js';
+import { fileError } from '../trees/file-error.js';
 import { lookAtFile, type LookFacts } from '../trees/tree-look.js';
 import { lookInThread } from '../trees/tree-thread.js';
 
@@ -51,7 +51,7 @@ async function askForSpace({ directory, address }: ResolvedTarget): Promise<void
   try {
     await asked(directory, () => statfs(procPath({ handle: directory })));
   } catch (error) {
-    throw systemError(error, address);
+    throw fileError(error, address);
   }
 }
 
@@ -59,7 +59,7 @@ async function topOf({ directory, name, address }: ResolvedTarget) {
   try {
     return await asked(directory, () => lstat(procPath({ handle: directory, name }), { bigint: true }));
   } catch (error) {
-    throw systemError(error, address);
+    throw fileError(error, address);
   }
 }
 

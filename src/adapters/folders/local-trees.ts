@@ -17,6 +17,7 @@ import type { TargetPorts } from '../files/staged-file.js';
 import { SYNC } from '../gates/file-calls.js';
 import { asked, atLast, callsOf, toItsEnd } from '../gates/handles.js';
 import { systemError } from '../linux/errno.js';
+import { fileError } from '../trees/file-error.js';
 import { renameNew } from '../linux/rename.js';
 import { procPath } from '../linux/proc-path.js';
 import { FolderLister } from './listing/folder-lister.js';
@@ -102,7 +103,7 @@ export class LocalTrees implements Trees {
   async doom(target: ResolvedTarget, operationId: string): Promise<DoomedTree> {
     const { address, directory, name } = target;
     const folder = await StagingFolder.make(target, this.ports.agentId, operationId).catch((error: unknown) => {
-      throw systemError(error, address);
+      throw fileError(error, address);
     });
     const { handle } = folder;
     return {
@@ -182,7 +183,7 @@ export class LocalTrees implements Trees {
     try {
       return await toItsEnd(first, () => inSynced([first, ...others], address, act, this.ports.folderSync));
     } catch (error) {
-      throw systemError(error, address, { ENOENT: 'FILE_NOT_FOUND', ...reasons });
+      throw fileError(error, address, reasons);
     }
   }
 }
@@ -191,7 +192,7 @@ async function asking<T>({ address, directory }: ResolvedTarget, ask: () => Prom
   try {
     return await asked(directory, ask);
   } catch (error) {
-    throw systemError(error, address);
+    throw fileError(error, address);
   }
 }
 

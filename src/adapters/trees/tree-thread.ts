@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { HostlerError } from '../../domain/model/errors.js';
 import { asked } from '../gates/handles.js';
-import { systemError } from '../linux/errno.js';
 import type { Handle } from '../../domain/ports/handles.js';
+import { fileError } from './file-error.js';
 import type { LookFacts, LookJob } from './tree-look.js';
 import type { TreeAnswer, TreeJob, TreeQuestion } from './tree-worker.js';
 
@@ -95,5 +95,5 @@ function failure({ why, names, text }: TreeAnswer & { readonly kind: 'failed' },
   const cause = new Error(text);
   if (why === undefined) return new HostlerError('BUG', `the work on ${path} failed`, { cause });
   if ('reason' in why) return new HostlerError(why.reason, `${path} ${why.words}`, { facts: { path }, cause });
-  return systemError(Object.assign(cause, { code: why.errno }), path);
+  return fileError(Object.assign(cause, { code: why.errno }), path);
 }
