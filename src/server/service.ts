@@ -187,9 +187,17 @@ async function drained(
   leave: (reason: HostlerError) => void,
   unreadMs: number,
 ) {
-  const unread = AbortSignal.timeout(unreadMs);
-  await once(call, 'drain', { signal: AbortSignal.any([signal, unread]) }).catch(() => {
+  const unread = new AbortController();
+  // A timeout's signal would stay until its time, however soon the caller reads.
+  const timer = setTimeout(() => {
+    unread.abort();
+  }, unreadMs);
+  try {
+    await once(call, 'drain', { signal: AbortSignal.any([signal, unread.signal]) });
+  } catch {
     leave(new HostlerError('WATCHER_TOO_SLOW', `nothing was read for ${String(unreadMs / 1000)} s`));
     signal.throwIfAborted();
-  });
+  } finally {
+    clearTimeout(timer);
+  }
 }
