@@ -22,7 +22,7 @@ function hash({ fd, offset, length }: HashJob): Uint8Array {
     let filled = 0;
     while (filled < wanted) {
       const read = readSync(fd, block, filled, wanted - filled, offset + BigInt(done + filled));
-      // It became shorter: the caller sees that by its fingerprint.
+      // The file became shorter. The caller notices that by the file's fingerprint.
       if (read === 0) block.fill(0, filled, wanted);
       filled = read === 0 ? wanted : filled + read;
     }

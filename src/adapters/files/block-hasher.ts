@@ -20,20 +20,21 @@ import type { Resolved } from '../../domain/ports/handles.js';
 
 const WORKER = new URL('./block-hasher-worker.js', import.meta.url);
 /**
- * One thread hashes as fast as one core can; more than these only take the host's cores from its
- * guests.
+ * A single thread hashes as fast as one core allows. More than 4 would only take cores from the
+ * host's guests.
  */
 const MAX_THREADS = 4;
 /**
- * Blocks that a thread gets at a time: 32 MiB, so that asking costs nothing and a cancel is quick.
+ * Blocks in one job of a thread: 32 MiB, so that messages cost little and a cancel takes effect
+ * quickly.
  */
 const JOB_BLOCKS = 8;
-/** Jobs waiting for each thread: it never runs dry. */
+/** Jobs queued for each thread, so that it never waits for work. */
 const JOBS_PER_THREAD = 3;
 
 interface HashRange {
   readonly run: BlockRange;
-  /** Unset: zeros. */
+  /** Digests of the blocks; unset for a range of zeros. */
   readonly digests?: Promise<Uint8Array>;
 }
 
@@ -98,7 +99,7 @@ async function* jobs(extents: AsyncIterable<DataExtent>, lengthBytes: bigint): A
   }
 }
 
-/** Threads that are started when there is something to do. */
+/** The threads are started when the first job arrives. */
 class HashThreads {
   readonly #threads: HashThread[] = [];
 
@@ -107,7 +108,7 @@ class HashThreads {
     private readonly lengthBytes: bigint,
   ) {}
 
-  /** Digests of the run's blocks, one behind the other. */
+  /** The digests of the blocks in the range, concatenated. */
   hash({ first, count }: BlockRange): Promise<Uint8Array> {
     const offset = BigInt(first) * BigInt(BLOCK_BYTES);
     const left = this.lengthBytes - offset;

@@ -21,12 +21,12 @@ import type { ResolvedTarget } from '../../domain/ports/targets.js';
 const NOTHING_TO_CLOSE = () => Promise.resolve();
 
 /**
- * Where cached images are: a folder that only the daemon writes to. Its files have addresses that
- * no caller can name.
+ * The folder of cached images, which only the daemon writes to. No caller can name its files by an
+ * address.
  */
 export class CacheFolder implements CacheFiles {
   #lock: FileHandle | undefined;
-  /** What the latest look at unknown files found. */
+  /** Result of the latest scan for unknown files. */
   latest = { count: 0, bytes: 0n };
 
   readonly #gate: RootGate;
@@ -42,8 +42,8 @@ export class CacheFolder implements CacheFiles {
   }
 
   /**
-   * @param realPath of a folder that is there
-   * @param patienceMs its disk may take for an answer; after that what asks it fails with
+   * @param realPath of an existing folder
+   * @param patienceMs how long its disk may take to answer; after that, calls fail with
    * ROOT_STALLED
    */
   static async open(realPath: string, attributes: FileAttributes, patienceMs: number): Promise<CacheFolder> {
@@ -51,7 +51,7 @@ export class CacheFolder implements CacheFiles {
     const { dev: device, ino: inode } = await folder.stat({ bigint: true });
     const isLocal = await new LocalMounts().watch(folder, realPath);
     const filesystem = (await mountOf(folder, await readMounts()))?.device ?? '';
-    // Held open as long as the daemon lives.
+    // The descriptor stays open for the life of the daemon.
     const follow = () => assertInPlace(realPath, { device, inode });
     const place = { isLocal, filesystem, follow, hold: () => () => undefined };
     const gate = new RootGate(realPath, patienceMs, place);
@@ -107,7 +107,7 @@ export class CacheFolder implements CacheFiles {
       storage: 'file',
       address,
       storedName: join(this.realPath, name),
-      // One for all, open as long as the daemon lives.
+      // All files share this handle, which stays open for the life of the daemon.
       directory: RootedHandle.lent(this.folder.fd, this.#gate),
       directoryIdentity: { device: dev, inode: ino },
       name,
@@ -121,7 +121,7 @@ export class CacheFolder implements CacheFiles {
     throw systemError(error, this.realPath);
   };
 
-  /** Makes the folder this daemon's for as long as it lives. Fails with ConfigError. */
+  /** Claims the folder for this daemon until the daemon ends. Fails with ConfigError. */
   async claim(claimant: CacheClaimant): Promise<void> {
     this.#lock = await claimCache(this.realPath, claimant);
   }
@@ -132,7 +132,7 @@ export class CacheFolder implements CacheFiles {
   }
 
   /**
-   * Removes private folders that begin with this agent's prefix and whose operation is not at work.
+   * Removes private folders that begin with this agent's prefix and whose operation is not running.
    */
   async sweep(prefix: string, isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const removed: string[] = [];
@@ -164,9 +164,9 @@ export class CacheFolder implements CacheFiles {
 }
 
 /**
- * Overlays name what they are backed by by the folder's path: one that was moved, or lies below
- * another filesystem now, is the cache of nobody. Fails with ROOT_UNAVAILABLE, and as the system
- * does.
+ * Overlays name their backing files by the path of this folder. A folder that was moved, or is now
+ * covered by another filesystem, must not be used as the cache. Fails with ROOT_UNAVAILABLE and
+ * with system errors.
  */
 async function assertInPlace(realPath: string, { device, inode }: FileIdentity): Promise<void> {
   const now = await stat(realPath, { bigint: true }).catch((error: unknown) => {

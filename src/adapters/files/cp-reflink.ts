@@ -8,7 +8,7 @@ import { procPath } from '../linux/proc-path.js';
 import type { FileRef, Handle, Resolved } from '../../domain/ports/handles.js';
 import type { Reflink, ToolRun } from '../../domain/ports/tools.js';
 
-/** Magic numbers of statfs(2) of filesystems that never share extents. */
+/** Magic numbers in statfs(2) of filesystems that never share extents. */
 const NEVER: Readonly<Record<string, string>> = {
   '61267': 'ext2/3/4',
   '16914836': 'tmpfs',
@@ -19,8 +19,8 @@ const NEVER: Readonly<Record<string, string>> = {
 const BTRFS = 0x9123683en;
 
 /**
- * Shares extents through cp in a child: FICLONE of a scattered file takes seconds and cannot be
- * interrupted.
+ * Shares extents through cp in a child process: FICLONE of a fragmented file takes seconds and
+ * cannot be interrupted.
  */
 export class CpReflink implements Reflink {
   constructor(private readonly runner: ProcessRunner) {}
@@ -39,7 +39,7 @@ export class CpReflink implements Reflink {
     });
     const never = NEVER[String(to.type)];
     if (never !== undefined) return `the target's filesystem (${never}) cannot share extents`;
-    // Subvolumes of one btrfs have device numbers of their own, and share extents all the same.
+    // Subvolumes of one btrfs have different device numbers, but can still share extents.
     if (source.device !== folder && !(from.type === BTRFS && to.type === BTRFS))
       return 'source and target lie on different filesystems';
     return undefined;

@@ -10,10 +10,10 @@ import { procPath } from '../linux/proc-path.js';
 import type { Resolved } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** Written in one go; between two a cancel is heard. */
+/** Bytes of one write. The signal is checked between writes. */
 const PIECE_BYTES = 8 << 20;
 
-/** Wipes files: data becomes zeros, holes are zeros and stay holes. */
+/** Wipes files: data becomes zeros; holes already read as zeros and stay holes. */
 export class FileEraser implements Eraser {
   constructor(private readonly runner: ProcessRunner) {}
 

@@ -13,8 +13,8 @@ import { StagedFile, type TargetPorts } from './staged-file.js';
 const PRIVATE_MODE = 0o700;
 
 /**
- * Files are made in a private folder beside their name, and get the name when they are whole and
- * durable.
+ * Creates files in a private folder beside the target. A file gets the target's name when it is
+ * complete and durable.
  */
 export class FileTargets implements Targets {
   constructor(private readonly ports: TargetPorts) {}
@@ -40,7 +40,8 @@ export class FileTargets implements Targets {
     const path = procPath({ handle: target.directory, name });
     if (!inherited) await mkdir(path, PRIVATE_MODE);
     const handle = await openFolderIn(target.directory, name).catch(async (error: unknown) => {
-      // What it cannot work in must not stay; what it would have taken over does.
+      // A new folder in which the operation cannot work is removed. A folder that was to be taken
+      // over stays.
       if (!inherited) await rmdir(path);
       throw error;
     });
@@ -49,7 +50,7 @@ export class FileTargets implements Targets {
 
   async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
     const { directory, storedName } = target;
-    // A tree may take minutes, and nobody can reach it: that is for the sweep.
+    // Removing a tree may take minutes, and no caller can reach it: the sweep does it.
     return slowly(directory, () =>
       removePrivateFolder(directory, this.#folderName(operationId), dirname(storedName), 'leave trees'),
     );
@@ -61,8 +62,8 @@ export class FileTargets implements Targets {
   }
 
   /**
-   * Removes this agent's private folders in which no operation works, and reports all others to the
-   * log. A folder that cannot be removed is reported and does not end the sweep.
+   * Removes this agent's private folders whose operation is not running, and logs all others. A
+   * folder that cannot be removed is logged and does not end the sweep.
    */
   async sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]> {
     const { agentId, roots, sweepLog } = this.ports;
@@ -81,13 +82,14 @@ export class FileTargets implements Targets {
     return removed;
   }
 
-  /** Gives a folder of an earlier operation our name. */
+  /** Renames the folder of an earlier operation to this operation's name. */
   async #takeOver(directory: Handle, folderName: string, operationIds: readonly string[]): Promise<boolean> {
     for (const id of operationIds) {
       try {
         const from = procPath({ handle: directory, name: this.#folderName(id) });
         await rename(from, procPath({ handle: directory, name: folderName }));
-        // Not synced: both names are known, so either may be there after a power cut.
+        // The rename is not synced: both names are known, so either may exist after a power
+        // failure.
         return true;
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT') throw error;
@@ -101,8 +103,8 @@ export class FileTargets implements Targets {
   }
 
   #ownership({ defaults, existing }: ResolvedTarget, { attributes }: PartRequest): Promise<GivenOwner> {
-    // An overwritten file keeps its own unless the caller says otherwise, so the root's defaults
-    // are for new names only.
+    // An overwritten file keeps its own attributes unless the caller says otherwise. The root's
+    // defaults apply to new names only.
     const given = existing?.type === 'file' ? attributes : { ...defaults, ...attributes };
     return givenOwner(given, this.ports.owners);
   }

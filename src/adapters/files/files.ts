@@ -16,11 +16,14 @@ import { procPath } from '../linux/proc-path.js';
 import type { AddressedFile, FileRef, Fingerprint, Handle, Resolved } from '../../domain/ports/handles.js';
 import type { NotDurable, ResolvedTarget } from '../../domain/ports/targets.js';
 
-/** Headers are read into parts of such blocks: a block for each would be as much garbage. */
+/**
+ * Headers are read into slices of shared blocks: a separate block for each read would produce as
+ * much garbage.
+ */
 const [BLOCK_BYTES, MOST_PART_BYTES] = [128 * 1024, 8 * 1024];
 let block = { bytes: Buffer.alloc(0), used: 0 };
 
-/** With whatever is in it. */
+/** A buffer with undefined content. */
 function bufferOf(length: number): Buffer {
   if (length > MOST_PART_BYTES) return Buffer.allocUnsafe(length);
   if (block.used + length > block.bytes.length) block = { bytes: Buffer.allocUnsafe(BLOCK_BYTES), used: 0 };
@@ -35,7 +38,8 @@ export class LocalFiles implements Files {
   async withBytes<T>(resolved: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
     const calls = callsOf(resolved.handle);
     try {
-      // The handle says what it is; O_NONBLOCK in case that a lease holds it.
+      // The handle names the file itself. O_NONBLOCK: do not wait when another process holds a
+      // lease on it.
       const file = await calls.open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
       try {
         const lengthBytes = await lengthOf(await calls.stat(file));
@@ -45,7 +49,7 @@ export class LocalFiles implements Files {
             if (offset >= lengthBytes) return Buffer.alloc(0);
             const left = lengthBytes - offset;
             const buffer = bufferOf(left < BigInt(length) ? Number(left) : length);
-            // Node 20 takes the position 0n for "go on where you are".
+            // Node 20 takes the position 0n for "read from the current position".
             const position = offset <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(offset) : offset;
             return buffer.subarray(0, await calls.read(file, buffer, position));
           },
@@ -147,9 +151,9 @@ async function statOf(file: FileRef, what: string): Promise<BigIntStats> {
   }
 }
 
-/** Its set-id bits are gone. */
+/** Opens the file for a change and clears its set-id bits. */
 async function openedForChange(resolved: Resolved): Promise<FileHandle> {
-  // What is written beneath a mount nobody would find.
+  // Data written beneath a mount point would be hidden by the mount.
   await assertNotCovered(resolved.handle);
   const file = await open(procPath(resolved), constants.O_RDONLY | constants.O_NONBLOCK);
   try {

@@ -7,28 +7,30 @@ import type { Handle } from '../../domain/ports/handles.js';
 import type { NotDurable } from '../../domain/ports/targets.js';
 
 /**
- * What a filesystem answers that syncs no folders (CIFS, some FUSE), or lets nobody open them for
- * it.
+ * What open or fsync answers on filesystems that do not sync folders (CIFS, some FUSE), or do not
+ * allow them to be opened.
  */
 const CANNOT = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EBADF', 'EISDIR', 'EACCES', 'EPERM'];
 
-/** How the sync of a folder ended: `cannot` is no failure, its filesystem has no such thing. */
+/**
+ * How the sync of a folder ended. `cannot` is not a failure: the filesystem does not support it.
+ */
 type Synced = 'synced' | { readonly how: 'cannot' | 'failed'; readonly error: unknown };
 
 /**
- * Makes names in folders durable. One for all who do, so that what a filesystem cannot do is noted
- * once.
+ * Makes names in folders durable. All callers share one instance, so that a filesystem that cannot
+ * sync folders is logged once.
  */
 export class FolderSync {
   readonly #noted = new Set<bigint>();
 
-  /** @param note hears once of each filesystem that syncs no folders */
+  /** @param note called once for each filesystem that cannot sync folders */
   constructor(private readonly note: (why: string) => void = () => undefined) {}
 
   /**
-   * To be opened before the name is changed: what stands in the way of opening it fails there,
-   * while nothing has happened. Fails with ROOT_UNAVAILABLE where something was mounted over it.
-   * The caller closes it.
+   * Opens a folder for its sync; call it before the name is changed, so that a folder that cannot
+   * be opened fails while nothing has changed yet. Fails with ROOT_UNAVAILABLE if something was
+   * mounted over the folder. The caller closes it.
    */
   async open(folder: Handle): Promise<OpenFolder> {
     try {
@@ -41,7 +43,7 @@ export class FolderSync {
     }
   }
 
-  /** For a name that is changed already. */
+  /** Makes a name durable that was already changed. */
   async sync(folder: OpenFolder, path: string): Promise<NotDurable | undefined> {
     const synced = await folder.sync();
     return synced === 'synced' ? undefined : notDurable(synced, path);
@@ -54,7 +56,7 @@ export class FolderSync {
   };
 }
 
-/** A folder that is open for its sync; or the refusal to open it. */
+/** A folder that was opened for its sync, or the error of opening it. */
 export class OpenFolder {
   constructor(
     private readonly file: FileHandle | Error,

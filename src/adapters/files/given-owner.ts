@@ -10,7 +10,9 @@ export interface GivenOwner {
 
 const LOOKUP_MS = 60_000;
 
-/** Attributes with ids for names. Fails as `Owners.id`, naming fields of `attributes`. */
+/**
+ * Attributes with ids instead of names. Fails as `Owners.id` does, naming fields of `attributes`.
+ */
 export async function givenOwner({ owner, group, mode }: FileAttributes, owners: Owners): Promise<GivenOwner> {
   const run = plainRun(AbortSignal.timeout(LOOKUP_MS));
   return {

@@ -8,15 +8,15 @@ import { sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Entry, FileRef } from '../../domain/ports/handles.js';
 
-/** How a filesystem is asked that may stop answering. */
+/** How to call a filesystem that may stop answering. */
 type Guard = Pick<Entry, 'address' | 'handle' | 'inTime'>;
 
-/** Of a file that is being made, by the handle of its folder. */
+/** The guard of a file that is being created: its folder's handle. */
 export function guardOf({ handle }: FileRef, address: ImageAddress): Guard {
   return { address, handle, inTime: (work, dispose) => moving(handle, work, dispose) };
 }
 
-/** An open file on a filesystem that may stop answering: every call is waited for only so long. */
+/** An open file on a filesystem that may stop answering: each call has a time limit. */
 export class GuardedFile {
   #pending: Promise<unknown> = Promise.resolve();
 
@@ -35,8 +35,7 @@ export class GuardedFile {
   }
 
   /**
-   * A file that is being made. Fails with PARENT_NOT_FOUND, ACCESS_DENIED, IO_ERROR, NO_SPACE,
-   * ROOT_STALLED.
+   * Creates a file. Fails with PARENT_NOT_FOUND, ACCESS_DENIED, IO_ERROR, NO_SPACE, ROOT_STALLED.
    */
   static async make(ref: FileRef, address: ImageAddress, flags: number, mode?: number): Promise<GuardedFile> {
     try {
@@ -58,10 +57,13 @@ export class GuardedFile {
     return this.#call((file) => file.stat({ bigint: true })).then((stat: BigIntStats) => sizesOf(stat).lengthBytes);
   }
 
-  /** Fewer bytes than asked for at the end. Past 2^53 only positions that fit. */
+  /**
+   * Returns fewer bytes than asked for at the end of the file. Positions above 2^53 are passed as
+   * bigint.
+   */
   async read(position: bigint, length: number): Promise<Buffer> {
     const { buffer, bytesRead } = await this.#call((file) =>
-      // Node 20 takes the position 0n for "go on where you are".
+      // Node 20 takes the position 0n for "read from the current position".
       file.read({ buffer: Buffer.allocUnsafe(length), position: numberIfSafe(position) }),
     );
     return buffer.subarray(0, bytesRead);
@@ -74,18 +76,18 @@ export class GuardedFile {
     }
   }
 
-  /** The file is so long, with zeros where nothing was written. */
+  /** Sets the length of the file; parts that were not written read as zeros. */
   async endAt(position: bigint): Promise<void> {
     await this.#slowly((file) => file.truncate(Number(position)));
   }
 
-  /** At the end of a file that was opened with O_APPEND, wherever that is by then. */
+  /** Writes at the current end of a file that was opened with O_APPEND. */
   async append(data: Uint8Array): Promise<void> {
     for (let done = 0; done < data.length;)
       done += (await this.#call((file) => file.write(data, done, data.length - done, null))).bytesWritten;
   }
 
-  /** As the kernel does when a process without root's rights writes. */
+  /** Clears the set-id bits, as the kernel does when an unprivileged process writes. */
   async clearSetId(mode: number): Promise<void> {
     await this.#call((file) => clearSetId(file, mode));
   }
@@ -94,7 +96,7 @@ export class GuardedFile {
     await this.#slowly((file) => file.datasync());
   }
 
-  /** Not waited for while a call hangs: then it happens when that comes back. */
+  /** Does not wait while a call hangs: the file is then closed when that call returns. */
   async close(): Promise<void> {
     const closed = this.#pending.then(
       () => this.file.close(),

@@ -9,14 +9,14 @@ import { assertNotCovered } from '../paths/covered.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Entry, FileRef } from '../../domain/ports/handles.js';
 
-/** What gRPC carries best in one message. */
+/** Best size of a gRPC message. */
 const PIECE_BYTES = 256 * 1024;
-/** No file has a byte beyond, and no system call takes it. */
+/** No file has a byte beyond this position, and no system call accepts one. */
 const MAX_POSITION = 2n ** 63n - 1n - BigInt(PIECE_BYTES);
 const NEW_FILE_MODE = 0o600;
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
-/** What is in files, through handles. */
+/** Reads and writes the content of files through handles. */
 export class LocalContents implements Contents {
   async *read(
     entry: Entry,
@@ -26,7 +26,7 @@ export class LocalContents implements Contents {
     const file = await GuardedFile.open(entry, O_RDONLY | O_NONBLOCK);
     try {
       const size = await file.size();
-      // Files of /proc have no length; they are read up to their end.
+      // Files of /proc report no length, so they are read to their end.
       const end = min(size === 0n ? undefined : size, length === undefined ? undefined : offset + length);
       for (let at = offset; end === undefined || at < end;) {
         const wanted = end === undefined ? PIECE_BYTES : Number(min(end - at, BigInt(PIECE_BYTES)));
@@ -34,7 +34,8 @@ export class LocalContents implements Contents {
         if (piece.length > 0) yield piece;
         at += BigInt(piece.length);
         if (piece.length > 0) continue;
-        // Files of /sys say that they are longer than they are; a file that was cut says so now.
+        // Files of /sys report more than they hold. A file that was truncated reports its new
+        // length now.
         if ((await file.size()) < size)
           throw new HostlerError('SOURCE_CHANGED', `${entry.address} became shorter while it was read`, {
             facts: { path: entry.address },
@@ -56,7 +57,7 @@ export class LocalContents implements Contents {
   }
 
   async writeInto(entry: Entry, at: bigint | 'end', input: AsyncIterable<Uint8Array>): Promise<void> {
-    // What is written beneath a mount nobody would find.
+    // Data written beneath a mount point would be hidden by the mount.
     await entry
       .inTime(() => assertNotCovered(entry.handle))
       .catch((error: unknown) => {

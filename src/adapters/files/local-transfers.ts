@@ -12,7 +12,7 @@ import type { Entry, FileRef } from '../../domain/ports/handles.js';
 const NEW_FILE_MODE = 0o600;
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
 
-/** Opens what bytes are moved into or out of. */
+/** Opens the sources and targets of transfers. */
 export class LocalTransfers implements Transfers {
   reader(file: Entry): Promise<FileReader> {
     return GuardedFile.open(file, O_RDONLY | O_NONBLOCK);
@@ -44,7 +44,7 @@ export class LocalTransfers implements Transfers {
         () => open(procPath(entry), O_RDONLY | O_NONBLOCK),
         (late) => late.close(),
       );
-      // The read beside it has failed because the filesystem does not answer.
+      // The concurrent read has already failed because the filesystem does not answer.
       const letGo = (closed: Promise<void>) => entry.inTime(() => closed).catch(() => undefined);
       return new ThreadedDigest(file, { algorithm, start, wrapError, letGo, inTime: (read) => entry.inTime(read) });
     } catch (error) {

@@ -7,16 +7,16 @@ import { procPath } from '../linux/proc-path.js';
 import type { InPlace } from '../../domain/ports/images.js';
 import type { ByteRange } from '../../domain/ports/changes.js';
 
-/** It shares no blocks between files, and has no FIEMAP. */
+/** tmpfs shares no blocks between files and has no FIEMAP. */
 const TMPFS = 0x01021994;
 const map = ExtentMap.load();
 
 /**
- * How many bytes of a range take new room when they are written; all of them where nobody knows.
- * Fails with a system error.
+ * How many bytes of a range need new space when they are written; the whole range if that is
+ * unknown. Fails with a system error.
  */
 export function newRoomOf(file: InPlace, { offsetBytes, lengthBytes }: ByteRange): bigint {
-  // A server that does not answer would hold the main thread.
+  // A file server that does not answer would block the main thread.
   if (callsOf(file.handle) !== SYNC) return lengthBytes;
   const fd = openToWrite(file);
   if (fd === undefined) return lengthBytes;
@@ -28,7 +28,7 @@ export function newRoomOf(file: InPlace, { offsetBytes, lengthBytes }: ByteRange
   }
 }
 
-/** What is written over has to be opened for that anyhow. */
+/** Opens the file for writing, which the write needs anyway. */
 function openToWrite(file: InPlace): number | undefined {
   try {
     return openSync(procPath(file), constants.O_WRONLY | constants.O_NONBLOCK);
@@ -38,7 +38,7 @@ function openToWrite(file: InPlace): number | undefined {
   }
 }
 
-/** Where a file without a map has holes nobody knows. */
+/** For a file without an extent map the position of its holes is unknown. */
 function ownWithoutMap(file: InPlace, offsetBytes: bigint): bigint {
   if (statfsSync(procPath({ handle: file.handle })).type !== TMPFS) return 0n;
   if (file.allocatedBytes < file.lengthBytes || file.lengthBytes < offsetBytes) return 0n;

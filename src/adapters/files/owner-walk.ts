@@ -1,7 +1,4 @@
-/**
- * The walk itself, with synchronous calls: it runs in a thread of its own, where it holds up
- * nobody.
- */
+/** The walk itself. It makes synchronous calls, so it runs in a worker thread. */
 import {
   chmodSync,
   chownSync,
@@ -23,23 +20,26 @@ export interface WalkJob {
   readonly fd: number;
   readonly change: OwnerChange;
   readonly dryRun: boolean;
-  /** `device:inode` of folders that are left out. */
+  /** Folders that are skipped, as `device:inode`. */
   readonly closed: readonly string[];
-  /** Not 0: stop. */
+  /** The walk stops when this is not 0. */
   readonly stop: Int32Array;
 }
 
-/** How far it has come, and how it ended. */
+/** Progress of a walk, and how it ended. */
 export interface WalkState {
   readonly seen: number;
   readonly changed: number;
-  /** Known after the first pass. */
+  /**
+   * The next names after this one, at most `count`, from a window that holds them; and whether more
+   * follow.
+   */
   readonly total?: number;
-  /** Set at the end: files have lost what would have counted on the host. */
+  /** Set at the end: some files lost set-id bits or capabilities that had an effect on the host. */
   readonly lost?: boolean;
 }
 
-/** An error of the system, with where it happened below the top. */
+/** A system error with the path below the top at which it occurred. */
 export class WalkError extends Error {
   constructor(
     readonly code: string | undefined,
@@ -50,7 +50,7 @@ export class WalkError extends Error {
   }
 }
 
-/** Folders below folders; each holds a descriptor. */
+/** Depth limit: each open folder holds a descriptor. */
 const MAX_DEPTH = 4096;
 const PROGRESS_EVERY = 1000;
 const ENTRY = O_PATH | constants.O_NOFOLLOW;
@@ -59,11 +59,12 @@ const [SET_UID, SET_GID] = [0o4000, 0o2000];
 const PERMISSION_BITS = 0o7777;
 const PRIVATE_FOLDER_MODE = 0o700;
 /**
- * The entry was removed or replaced after its folder was read; the new entry is not ours to change.
+ * The entry was removed or replaced after its folder was read. The new entry is not part of this
+ * change.
  */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP'];
 
-/** Looks at everything first; changes it only when something is not as it should be. */
+/** Reads everything first, and changes it only if some entry differs from the wanted state. */
 export function walkOwners(job: WalkJob, report: (state: WalkState) => void): WalkState {
   const { seen: total, wrong } = lookAtAll(job);
   if (wrong === 0 || job.dryRun) return { seen: total, changed: wrong };
@@ -87,8 +88,8 @@ export function walkOwners(job: WalkJob, report: (state: WalkState) => void): Wa
 }
 
 /**
- * How much there is, and how much of it is not as it should be; unless that is asked for, one is
- * enough to know.
+ * Counts all entries and those that differ from the wanted state. Unless the counts are needed, it
+ * stops at the first that differs.
  */
 function lookAtAll(job: WalkJob): { seen: number; wrong: number } {
   const top = fstatSync(job.fd);
@@ -109,7 +110,7 @@ function lookAtAll(job: WalkJob): { seen: number; wrong: number } {
   return { seen, wrong };
 }
 
-/** By descriptor, so that what is changed is what was looked at. */
+/** Works by descriptor, so that the changed file is the one that was checked. */
 function changeFolder(
   folder: number,
   job: WalkJob,
@@ -128,7 +129,7 @@ function changeFolder(
 
 type Name = string | Buffer;
 
-/** Each entry of a folder but the daemon's own, until there is a stop. */
+/** Each entry of a folder except the daemon's own, until the walk is stopped. */
 function eachName(
   folder: number,
   { stop }: WalkJob,
@@ -152,12 +153,15 @@ function eachName(
   }
 }
 
-/** Of an operation of this host, or of one elsewhere that copies to here through ssh. */
+/**
+ * Private folder of an operation of this host, or of another host that copies to this one through
+ * ssh.
+ */
 const WORK_NAME = /^\.hostler-(?:far-)?[0-9a-f]{12}-.+$/;
 
 /**
- * What an operation works in: a folder that nobody but the daemon can enter, so that nothing in it
- * serves anybody else. Others may have names like it.
+ * Whether the entry is a private folder of an operation, which only the daemon can enter. Other
+ * folders may have similar names.
  */
 function isPrivate(name: Name, { uid, mode }: Stats): boolean {
   return (
@@ -165,14 +169,14 @@ function isPrivate(name: Name, { uid, mode }: Stats): boolean {
   );
 }
 
-/** Names as text, which is faster, unless one of them is none. */
+/** Reads names as text, which is faster, unless a name is not valid UTF-8. */
 function readFolder(path: string): readonly { readonly name: Name; isDirectory(): boolean }[] {
   const entries = readdirSync(path, { withFileTypes: true });
   if (!entries.some(({ name }) => name.includes('\uFFFD'))) return entries;
   return readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
 }
 
-/** Whether an entry may stay as it is if that holds for the whole tree. */
+/** Whether the entry already has the wanted attributes. */
 function isRight(stat: Stats, change: OwnerChange, opened: (use: (fd: number) => boolean) => boolean): boolean {
   if (!isSettled(stat, change)) return false;
   return change.kind !== 'shift' || opened((fd) => areShifted(`/proc/self/fd/${String(fd)}`, stat, change));
@@ -181,7 +185,7 @@ function isRight(stat: Stats, change: OwnerChange, opened: (use: (fd: number) =>
 function changeOne(fd: number, stat: Stats, change: OwnerChange, onLost: () => void): boolean {
   const moves = differs(stat, change);
   const path = `/proc/self/fd/${String(fd)}`;
-  // An access list may name ids that are shifted, no matter who owns the entry.
+  // An access list may contain shifted ids, whoever owns the entry.
   const rights = change.kind === 'shift' ? shiftedRights(path, stat, change, moves ? 'changes' : 'stays', onLost) : [];
   if (moves) changeOwner(path, stat, change, onLost);
   for (const set of rights) set();
@@ -192,7 +196,8 @@ function changeOwner(path: string, stat: Stats, change: OwnerChange, onLost: () 
   const { uid, gid } = changedOwner(stat, change);
   chownSync(path, uid, gid);
   if (change.kind !== 'shift' || !stat.isFile() || (stat.mode & (SET_UID | SET_GID)) === 0) return;
-  // The kernel takes the set-id bits away; in a shifted tree they mean the same as before.
+  // The kernel clears the set-id bits on a change of owner. In a shifted tree they keep their
+  // meaning, so they are restored.
   const dropped =
     (staysAllowed(uid, stat.uid, change) ? 0 : SET_UID) | (staysAllowed(gid, stat.gid, change) ? 0 : SET_GID);
   if ((stat.mode & dropped) !== 0) onLost();

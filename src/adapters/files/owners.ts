@@ -4,17 +4,20 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** The highest id that is not "no change" to chown(2). */
 const MAX_ID = 2 ** 32 - 2;
-/** What getent(1) answers when its services know no such name; all else is a failure of theirs. */
+/**
+ * Exit code of getent(1) when its services do not know the name. Any other code is a failure of
+ * those services.
+ */
 const NOT_FOUND = 2;
 const LOOKUP_LIMITS = { wallMs: 10_000 };
 
-/** Names of users and groups as numbers, by the system's own name service. */
+/** Translates names of users and groups to numeric ids by the system's name service. */
 export class Owners {
   constructor(private readonly runner: ProcessRunner) {}
 
   /**
-   * Fails with INVALID_FIELD, naming the field, on a name that nobody has; with TOOL_FAILED,
-   * TOOL_MISSING when that cannot be known.
+   * Fails with INVALID_FIELD, naming the field, if no user or group has the name; with TOOL_FAILED
+   * or TOOL_MISSING if that cannot be determined.
    */
   async id(kind: 'owner' | 'group', text: string, tool: ToolRun, field: string): Promise<number> {
     if (/^[0-9]{1,10}$/.test(text) && Number(text) <= MAX_ID) return Number(text);
@@ -32,7 +35,7 @@ export class Owners {
   }
 }
 
-/** The name service does not work: that says nothing of the name. */
+/** The name service failed, which says nothing about the name. */
 function notAsked(database: string, code: number | null | undefined, stderr: string): HostlerError {
   const lastLine = stderr.trim().split('\n').at(-1) ?? '';
   const end = code === null || code === undefined ? 'was ended' : `exits ${String(code)}`;

@@ -10,7 +10,7 @@ import type { FileIdentity, FileRef } from '../../domain/ports/handles.js';
 import type { NotDurable } from '../../domain/ports/targets.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
-/** What filesystems without hard links answer to link(2). */
+/** What link(2) answers on filesystems without hard links. */
 const NO_LINKS = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 const MOVE_MS = 60_000;
 
@@ -20,20 +20,20 @@ export interface PublicationPorts {
   readonly folderSync: FolderSync;
 }
 
-/** A finished file that gets its name, in the folder that the target's handle names. */
+/** A finished file that is about to get its name in the folder of the target's handle. */
 export interface Publication {
   readonly part: FileRef;
   readonly target: FileRef;
   readonly address: string;
   readonly overwrite: boolean;
-  /** Of the part, by which the name shows whose it is. */
+  /** Identity of the staged file, by which its final name is recognised. */
   readonly made: FileIdentity | undefined;
 }
 
 /**
- * Gives a part its name, durably where the filesystem can do that. Fails only where the name is not
- * the part's afterwards: an error of a call that did its work all the same (a repeated request of
- * NFS) is none, nor is a failed sync.
+ * Gives a staged file its final name, durably if the filesystem supports it. Fails only if the name
+ * does not lead to the staged file afterwards. An error of a call that still did its work (a
+ * repeated NFS request) is not a failure, nor is a failed sync.
  */
 export async function publishPart(publication: Publication, ports: PublicationPorts): Promise<NotDurable | undefined> {
   const folder = await ports.folderSync.open(publication.target.handle);
@@ -55,17 +55,17 @@ async function giveName(publication: Publication, ports: PublicationPorts): Prom
 }
 
 /**
- * Whether the target's name stands for the part. False too where nobody can look: then the first
- * error counts.
+ * Whether the target's name leads to the staged file. False too if that cannot be checked: then the
+ * first error counts.
  */
 async function isNamed({ target, made }: Publication): Promise<boolean> {
   if (made === undefined) return false;
-  // Nobody can look: the caller throws the error of the step before.
+  // If lstat fails, the caller throws the error of the previous step.
   const now = await lstat(procPath(target), { bigint: true }).catch(() => undefined);
   return now?.dev === made.device && now.ino === made.inode;
 }
 
-/** A link never replaces. */
+/** Publishes by a hard link, which never replaces an existing name. */
 async function add(publication: Publication, ports: PublicationPorts): Promise<void> {
   try {
     await link(procPath(publication.part), procPath(publication.target));
@@ -75,7 +75,10 @@ async function add(publication: Publication, ports: PublicationPorts): Promise<v
   }
 }
 
-/** Where hard links are missing: mv knows RENAME_NOREPLACE, but exits 0 also when it refused. */
+/**
+ * For filesystems without hard links. mv uses RENAME_NOREPLACE, but exits with 0 even if it did not
+ * move the file.
+ */
 export async function movePart(
   { part, target, address }: Pick<Publication, 'part' | 'target' | 'address'>,
   { runner }: Pick<PublicationPorts, 'runner'>,

@@ -6,25 +6,28 @@ import { errnoOf, systemError } from '../linux/errno.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
 import type { StagingFile } from '../../domain/ports/targets.js';
 
-/** The files of an operation: what came, what that expands to, what is taken out of that. */
+/**
+ * The untrusted files of an operation: the file as it arrived, its decompressed content, and the
+ * member taken out of an archive.
+ */
 export interface AsideFiles {
   readonly aside: StagingFile;
   readonly expanded: StagingFile;
   readonly member: StagingFile;
 }
 
-/** End the names of the second and third. */
+/** Suffixes of the names of the second and third file. */
 const [EXPANDED, MEMBER] = ['-expanded', '-member'];
 
 /**
- * The folder in which an untrusted file is inspected when its target is a cluster or a device,
- * where there is no private folder.
+ * The folder in which an untrusted file is inspected if its target is a cluster or a device, where
+ * no private folder exists.
  */
 export class AsideFolder {
   #folder: Promise<FileHandle> | undefined;
   readonly #path: string;
 
-  /** @param stateFolder the daemon's own */
+  /** @param stateFolder the daemon's state folder */
   constructor(stateFolder: string) {
     this.#path = join(stateFolder, 'aside');
   }
@@ -52,7 +55,7 @@ export class AsideFolder {
     });
   }
 
-  /** What earlier lives left. */
+  /** Removes what earlier runs of the daemon left. */
   async sweep(isAtWork: (operationId: string) => boolean): Promise<void> {
     const names = await readdir(this.#path).catch((error: unknown) => {
       if (errnoOf(error) === 'ENOENT') return [];
@@ -65,7 +68,7 @@ export class AsideFolder {
     this.#folder ??= makeFolder(this.#path, 0o700)
       .then(() => open(this.#path, O_PATH | constants.O_DIRECTORY))
       .catch((error: unknown) => {
-        // The next one tries again: a disk that is full now has room later.
+        // The next call tries again: a full disk may have space by then.
         this.#folder = undefined;
         throw systemError(error, this.#path);
       });

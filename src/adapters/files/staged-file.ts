@@ -24,13 +24,15 @@ import { isPlanted } from '../../domain/model/planted-faults.js';
 export const [PART_NAME, ASIDE_NAME] = ['part', 'taken'];
 export const EXPANDED_NAME = 'expanded';
 const MEMBER_NAME = 'member';
-/** Tried out, and removed at once unless the daemon ends in between. */
+/** Created to try the filesystem and removed at once, unless the daemon ends in between. */
 export const PROBE_NAME = 'probe';
-/** All that a private folder holds, but for what a tool may have left there. */
+/** All names that a private folder may hold, except for files that a tool left there. */
 export const PRIVATE_NAMES = [PART_NAME, ASIDE_NAME, EXPANDED_NAME, PROBE_NAME];
-/** What filesystems answer that write only through the page cache. */
+/**
+ * What open or write answers for O_DIRECT on filesystems that write only through the page cache.
+ */
 const NO_DIRECT = ['EINVAL', 'EOPNOTSUPP', 'ENOTSUP'];
-/** qemu-img's own 0644 would show tenants' disks to every local user. */
+/** qemu-img's default of 0644 would let every local user read the disks of tenants. */
 export const DEFAULT_MODE = 0o600;
 const GROUP_BITS = 0o070;
 const GROUP_SHIFT = 3;
@@ -45,9 +47,9 @@ export interface TargetPorts {
   readonly folderSync: FolderSync;
 }
 
-/** What a sweep finds beside what it removes. */
+/** Receives what a sweep finds but does not remove. */
 export interface SweepLog {
-  /** Private folders of other agents, or of earlier ids of this one. */
+  /** Private folders of other agents, or of earlier ids of this agent. */
   others(found: readonly Leftovers[]): void;
   failed(path: string, cause: unknown): void;
 }
@@ -231,14 +233,14 @@ export class StagedFile implements StagedImage {
     return bytes ?? 0n;
   }
 
-  /** As where hard links are missing. */
+  /** Publishes by a move, for filesystems without hard links. */
   move(): Promise<void> {
     return toItsEnd(this.handle, () => movePart(this.#publication, this.ports));
   }
 
   /**
-   * Takes over what the file that is to be replaced has beside owner and mode; the mode that the
-   * new one gets then.
+   * Copies the attributes beyond owner and mode from the file that is replaced. Returns the mode of
+   * the new file.
    */
   async #carried(mode: number): Promise<number> {
     const { lost, groupRights } = await carriedTo(this, this.#target);
@@ -278,14 +280,14 @@ async function withFile<T>(ref: FileRef, use: (file: FileHandle) => Promise<T>):
   }
 }
 
-/** Fails with a system error where that cannot be done. */
+/** Fails with a system error if the filesystem does not support O_DIRECT. */
 async function tryDirect(probe: string): Promise<void> {
   try {
-    // One of an earlier attempt may be there.
+    // An earlier attempt may have left its probe file.
     const file = await open(probe, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_DIRECT);
     await file.close();
   } finally {
-    // Some filesystems make the file before they refuse.
+    // Some filesystems create the file before they refuse.
     await rm(probe, { force: true });
   }
 }

@@ -16,11 +16,11 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
 
 /**
- * Owners of files and trees. A tree is walked by a thread of its own: one that hangs holds up no
- * call of anybody else.
+ * Changes owners of files and trees. Each tree is walked by its own thread: a walk that hangs
+ * delays no other call.
  */
 export class TreeOwners implements Ownership {
-  /** @param ownFolders what no walk enters, whatever its name: the daemon's own state and cache */
+  /** @param ownFolders the daemon's state and cache folders, which no walk enters */
   constructor(
     private readonly owners: Owners,
     private readonly ownFolders: readonly OwnFolder[],
@@ -75,7 +75,7 @@ export class TreeOwners implements Ownership {
   }
 }
 
-/** Resolved when the thread has gone. */
+/** Resolves when the thread has ended. */
 function runWorker(
   job: WalkJob,
   { address }: Entry,

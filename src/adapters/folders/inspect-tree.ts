@@ -15,7 +15,7 @@ import { lookInThread } from '../trees/tree-thread.js';
 export interface InspectPorts {
   readonly agentId: string;
   readonly imageLocks: ImageLocks & {
-    /** Numbers of the inodes that qemu holds, on whatever filesystem they lie. */
+    /** Inode numbers of the files that qemu has locked, on all filesystems. */
     lockedInodes(): Promise<ReadonlySet<bigint>>;
   };
 }
@@ -29,14 +29,14 @@ export async function inspectTree(target: ResolvedTarget, look: TreeLook, ports:
   const locked = await ports.imageLocks.lockedInodes();
   const top = await topOf(target);
   const job = { name: Buffer.from(name), agentId: ports.agentId, busy, locked };
-  // To start a thread takes longer than all else that is done to move a file.
+  // Starting a thread takes longer than all the other work of moving a file.
   const facts = top.isDirectory()
     ? await lookInThread(directory, job, { path: address, signal, onProgress })
     : lookAtFile(top, job);
   const { items, allocatedBytes } = facts;
   const held = await heldOf(facts.locked, target, ports);
-  // What the system remembers of names it also says of a filesystem that has stopped to answer, and
-  // then the change would hang. Its space it does not remember.
+  // A filesystem that has stopped answering can still serve names from the kernel's cache, and the
+  // change would hang. Its free space is not cached, so this call detects it.
   await askForSpace(target);
   return {
     items: BigInt(items),
@@ -79,7 +79,9 @@ export async function heldSince(
   return heldOf(locked, target, ports);
 }
 
-/** Of the same filesystem they have no other device: the table of mounts alone knows them. */
+/**
+ * A bind mount of the same filesystem has no other device number: only the mount table shows it.
+ */
 async function assertNoMounts(real: string, address: string): Promise<void> {
   const mount = (await readMounts()).find(({ mountPoint }) => isBelow(mountPoint, real));
   if (mount === undefined) return;
@@ -88,8 +90,8 @@ async function assertNoMounts(real: string, address: string): Promise<void> {
 }
 
 /**
- * Of the files whose inode has the number of one that is held, the first that is: all of them lie
- * on the filesystem of the top.
+ * The first file that qemu has locked, among files with the inode number of a locked file. All of
+ * them lie on the filesystem of the top folder.
  */
 async function heldOf(
   candidates: LookFacts['locked'],

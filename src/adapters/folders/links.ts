@@ -1,5 +1,5 @@
 /**
- * Links from a new name to the old one, for as long as headers get the new name. The callers go
+ * Links from a new name to the old one, which exist while headers get the new name. The callers go
  * through the gates of the roots.
  */
 import { lstat, readlink, symlink, unlink } from 'node:fs/promises';
@@ -9,12 +9,12 @@ import type { ResolvedTarget } from '../../domain/ports/targets.js';
 import { errnoOf } from '../linux/errno.js';
 import { procPath } from '../linux/proc-path.js';
 
-/** What a link to it says: absolute, as tools follow it too. */
+/** Text of a link to the target: an absolute path, which tools can follow as well. */
 export async function linkText({ directory, name }: ResolvedTarget): Promise<string> {
   return join(await readlink(procPath({ handle: directory })), name);
 }
 
-/** Fails with EEXIST where something else has the name. */
+/** Fails with EEXIST if another entry has the name. */
 export async function makeLink(text: string, at: ResolvedTarget): Promise<void> {
   try {
     await symlink(text, pathOf(at));
@@ -23,7 +23,7 @@ export async function makeLink(text: string, at: ResolvedTarget): Promise<void> 
   }
 }
 
-/** Leaves anything else that has the name. */
+/** Removes the link. An entry of another kind with this name stays. */
 export async function removeLink(text: string, at: ResolvedTarget): Promise<void> {
   if (await saysLink(text, at)) await unlink(pathOf(at));
 }
@@ -33,13 +33,13 @@ export async function saysLink(text: string, at: ResolvedTarget): Promise<boolea
   try {
     return (await readlink(pathOf(at))) === text;
   } catch (error) {
-    // EINVAL: something else has the name.
+    // EINVAL: the entry is not a link.
     if (!['ENOENT', 'EINVAL'].includes(errnoOf(error) ?? '')) throw error;
     return false;
   }
 }
 
-/** What has the name now; undefined: nothing. */
+/** Identity of the entry that has the name now; undefined if there is none. */
 export async function identityAt(place: ResolvedTarget): Promise<FileIdentity | undefined> {
   try {
     const { dev, ino } = await lstat(pathOf(place), { bigint: true });

@@ -29,15 +29,15 @@ import { emptyInThread } from '../trees/tree-thread.js';
 
 export interface TreePorts
   extends Pick<TargetPorts, 'agentId' | 'owners' | 'folderSync'>, Omit<InspectPorts, 'agentId'> {
-  /** Real paths of folders that no address reaches. */
+  /** Real paths of folders that no address can reach. */
   readonly closedFolders: readonly string[];
 }
 
-/** Who may read a folder may enter it. */
+/** Read permission on a folder implies permission to enter it. */
 const READ_BITS = 0o444;
 const TAKEN = 'taken';
 
-/** `Trees` below the roots. */
+/** `Trees` for folders below the roots. */
 export class LocalTrees implements Trees {
   readonly #lister: FolderLister;
 
@@ -171,7 +171,7 @@ export class LocalTrees implements Trees {
     return this.#lister.list(folder, page, signal);
   }
 
-  /** Changes names in these folders, durably. */
+  /** Changes names in these folders and makes the changes durable. */
   async #changing(
     folders: readonly Handle[],
     address: string,
@@ -196,7 +196,10 @@ async function asking<T>({ address, directory }: ResolvedTarget, ask: () => Prom
   }
 }
 
-/** Opens the folders before, and syncs them after; returns the first that is not durable. */
+/**
+ * Opens the folders before the change and syncs them after it. Returns the first one whose sync
+ * failed.
+ */
 async function inSynced(
   [folder, ...others]: readonly Handle[],
   address: string,

@@ -8,14 +8,17 @@ import { procPath } from '../linux/proc-path.js';
 import type { StagingFolder } from './staging-folder.js';
 
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-/** While it is made. */
+/** Mode of a folder while it is being created. */
 const CLOSED = 0o700;
-/** Of the topmost folder while it is made. */
+/** Name of the topmost folder while it is being created. */
 export const TOPMOST = 'part';
-/** Who may not be anybody else's: a folder in it belongs to its group. */
+/** With this bit, entries of a folder belong to the folder's group. */
 const SET_GID = 0o2000;
 
-/** Makes them one in the other, durably. Fails with system errors, and with the signal's reason. */
+/**
+ * Creates folders inside each other, durably. Fails with system errors and with the signal's
+ * reason.
+ */
 export async function makeFolders(
   folder: StagingFolder,
   below: readonly string[],
@@ -33,7 +36,7 @@ export async function makeFolders(
         () => newFolder(parent, name),
         (late) => late.close(),
       );
-      // What is made in it needs the rights that it has while it is made.
+      // Entries inside need the temporary mode, so a folder gets its final mode after its content.
       if (last !== undefined) await settled(last, owner, folder.handle);
       [last, parent] = [opened, opened];
       if (made === undefined) {
@@ -56,7 +59,7 @@ async function newFolder(parent: Handle, name: string): Promise<FileHandle> {
   return open(path, FOLDER);
 }
 
-/** Gives it its owner and mode, makes both and what is in it durable, and closes it. */
+/** Sets owner and mode of the folder, makes them and its entries durable, and closes the folder. */
 async function settled(folder: FileHandle, { uid, gid, mode = CLOSED }: GivenOwner, root: Handle): Promise<void> {
   try {
     await slowly(root, async () => {

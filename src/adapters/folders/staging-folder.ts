@@ -8,7 +8,7 @@ import { PRIVATE_PREFIX, removePrivateFolder } from '../paths/private-folders.js
 
 const PRIVATE_MODE = 0o700;
 
-/** The private folder of one operation beside its target, for folders. */
+/** The private folder of one operation beside its target, for new folders. */
 export class StagingFolder {
   #removed = false;
 
@@ -39,7 +39,7 @@ export class StagingFolder {
     );
   }
 
-  /** With all that is in it, once; what was removed. */
+  /** Removes the folder and its content, once. Returns the removed paths. */
   async remove(): Promise<readonly string[]> {
     if (this.#removed) return [];
     this.#removed = true;

@@ -15,19 +15,19 @@ import { promisify } from 'node:util';
 
 type Now<T> = T | Promise<T>;
 
-/** The system calls of which looking at an image is made. */
+/** The system calls that reading an image needs. */
 export interface FileCalls {
   open(path: string, flags: number): Now<number>;
   close(fd: number): Now<void>;
   stat(fd: number): Now<BigIntStats>;
   readlink(path: string): Now<string>;
-  /** How many bytes came. */
+  /** Returns the number of bytes read. */
   read(fd: number, buffer: Buffer, position: number | bigint): Now<number>;
 }
 
 const pool = { open: promisify(open), close: promisify(close), stat: promisify(fstat), readlink: promisify(readlink) };
 
-/** False also when its filesystem does not say: the descriptor is closed whatever that answers. */
+/** False also if the filesystem does not say: the descriptor is closed in both cases. */
 function hasName(fd: number): boolean {
   try {
     return fstatSync(fd).nlink > 0;
@@ -37,7 +37,7 @@ function hasName(fd: number): boolean {
 }
 
 /**
- * At once: five times as fast as through the pool of threads, and only for filesystems that always
+ * Synchronous calls: five times as fast as the thread pool, but only for filesystems that always
  * answer.
  */
 export const SYNC: FileCalls = {
@@ -49,7 +49,7 @@ export const SYNC: FileCalls = {
   read: (fd, buffer, position) => readSync(fd, buffer, 0, buffer.length, position),
 };
 
-/** In a thread of the pool: a call that hangs there does not block the event loop. */
+/** Calls in a thread of the pool: one that hangs does not block the event loop. */
 export const THREADPOOL: FileCalls = {
   open: (path, flags) => pool.open(path, flags),
   close: pool.close,

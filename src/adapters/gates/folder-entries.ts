@@ -6,7 +6,7 @@ import { callsOf } from './handles.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
-/** What a name in a folder stands for. */
+/** An entry of a folder and its kind. */
 export interface FolderEntry {
   readonly name: string;
   isFile(): boolean;
@@ -14,9 +14,9 @@ export interface FolderEntry {
 }
 
 /**
- * What is in a folder. Where a filesystem does not list what its names stand for (many of FUSE),
- * Node asks about all of them at the same time, in as many threads as there are: so those of other
- * hosts are asked about one name after the other here.
+ * The entries of a folder. If a filesystem does not list the kinds of its entries (many FUSE ones),
+ * Node calls lstat for all entries at once, in all threads of the pool. So for filesystems of other
+ * hosts the entries are examined one after the other here.
  */
 export async function folderEntries(folder: Handle): Promise<readonly FolderEntry[]> {
   const path = procPath({ handle: folder });
@@ -26,7 +26,8 @@ export async function folderEntries(folder: Handle): Promise<readonly FolderEntr
     const stat = await lstat(procPath({ handle: folder, name })).catch((error: unknown) => error);
     if (errnoOf(stat) === 'ENOENT') continue;
     const known = stat instanceof Stats ? stat : undefined;
-    // What cannot be looked at may be a folder, such as a dead mount: who opens it hears why.
+    // An entry that cannot be examined may be a folder, such as a dead mount: opening it reports
+    // the error.
     found.push({ name, isFile: () => known?.isFile() === true, isDirectory: () => known?.isDirectory() !== false });
   }
   return found;

@@ -8,10 +8,10 @@ import type { Handle } from '../../domain/ports/handles.js';
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Opens a folder, never through a link. */
 const FOLDER = O_PATH | O_DIRECTORY | O_NOFOLLOW;
-/** Opens whatever the name is, a link as itself. */
+/** Opens any entry; a link is opened itself. */
 const LEAF = O_PATH | O_NOFOLLOW;
 
-/** An open descriptor in a root; it knows by which calls its filesystem may be asked. */
+/** An open descriptor in a root; it knows which calls its filesystem may be used with. */
 export class RootedHandle implements Handle {
   #lent = false;
 
@@ -25,14 +25,14 @@ export class RootedHandle implements Handle {
     return new RootedHandle(await gate.calls.open(procPath({ handle: parent, name }), FOLDER), gate);
   }
 
-  /** One that stays open: who gets it closes nothing. */
+  /** A handle that stays open: its user does not close it. */
   static lent(fd: number, gate: RootGate): Handle {
     const handle = new RootedHandle(fd, gate);
     handle.#lent = true;
     return handle;
   }
 
-  /** Opens whatever the name is, a link as itself. */
+  /** Opens any entry; a link is opened itself. */
   static async leaf(parent: Handle, name: string, gate: RootGate): Promise<RootedHandle> {
     return new RootedHandle(await gate.calls.open(procPath({ handle: parent, name }), LEAF), gate);
   }
@@ -42,7 +42,7 @@ export class RootedHandle implements Handle {
   }
 }
 
-/** What a handle names that was just opened; when that cannot be known it is closed again. */
+/** The stat of a handle that was just opened. Closes the handle if the stat fails. */
 export async function statOrClose(handle: RootedHandle): Promise<BigIntStats> {
   try {
     return await handle.gate.calls.stat(handle.fd);
@@ -53,16 +53,16 @@ export async function statOrClose(handle: RootedHandle): Promise<BigIntStats> {
 }
 
 /**
- * By which calls what a handle names may be asked; in a root that may not answer each fails with
- * ROOT_STALLED then.
+ * The system calls for the file of a handle. In a root that may stop answering each call then fails
+ * with ROOT_STALLED.
  */
 export function callsOf(handle: Handle): FileCalls {
   return handle instanceof RootedHandle ? handle.gate.guardedCalls : THREADPOOL;
 }
 
 /**
- * A call into the filesystem of a handle. Fails with ROOT_STALLED when that does not answer, where
- * a root says how long that may take; what comes after that is given to `dispose`.
+ * A call into the filesystem of a handle. If the root has a time limit and the call exceeds it,
+ * fails with ROOT_STALLED; a result that arrives later is passed to `dispose`.
  */
 export function inTime<T>(
   handle: Handle,
@@ -72,19 +72,19 @@ export function inTime<T>(
   return handle instanceof RootedHandle ? handle.gate.enter(work, dispose) : work();
 }
 
-/** The same by a handle that is open: where the root's path leads now is not asked. */
+/** As `inTime`, through an open handle: does not check where the root's path leads now. */
 export function asked<T>(handle: Handle, work: () => Promise<T>, dispose?: (late: T) => Promise<void>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.call(work, dispose) : work();
 }
 
-/** The same for what makes data durable or frees space, which may honestly take long. */
+/** As `asked`, for calls that make data durable or free space, which may take long. */
 export function slowly<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.slowCall(work) : work();
 }
 
 /**
- * The same for what moves a piece of data into or out of a file that is being made, and for opening
- * that.
+ * As `asked`, for calls that read or write data of a file that is being created, and for opening
+ * it.
  */
 export function moving<T>(handle: Handle, work: () => Promise<T>, dispose?: (late: T) => Promise<void>): Promise<T> {
   if (!(handle instanceof RootedHandle)) return work();
@@ -92,22 +92,22 @@ export function moving<T>(handle: Handle, work: () => Promise<T>, dispose?: (lat
 }
 
 /**
- * The same for what changes a name: when it has begun it is waited for as long as it takes, because
- * its outcome must be known.
+ * As `asked`, for calls that change a name. Once begun, such a call is awaited without a limit,
+ * because its outcome must be known.
  */
 export function toItsEnd<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.callToItsEnd(work) : work();
 }
 
 /**
- * The same for what must happen at last: waits until the filesystem answers, for as long as that
- * takes.
+ * As `asked`, for work that must be done eventually: waits without a limit until the filesystem
+ * answers.
  */
 export function atLast<T>(handle: Handle, work: () => Promise<T>): Promise<T> {
   return handle instanceof RootedHandle ? handle.gate.enterAtLast(work) : work();
 }
 
-/** The same folder as `openFolder` opens, in the root of its parent if that lies in one. */
+/** Opens the same folder as `openFolder`, within the root of its parent if it has one. */
 export async function openFolderIn(parent: Handle, name: string): Promise<Handle> {
   return parent instanceof RootedHandle ? RootedHandle.folder(parent, name, parent.gate) : openFolder(parent, name);
 }

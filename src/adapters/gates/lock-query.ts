@@ -9,7 +9,7 @@ import type { FileRef } from '../../domain/ports/handles.js';
 /** Of <fcntl.h>, the same on every architecture of Linux. */
 const [F_OFD_GETLK, F_OFD_SETLK] = [36, 37];
 const [F_RDLCK, F_WRLCK, F_UNLCK, SEEK_SET] = [0, 1, 2, 0];
-/** What the kernel says instead of a process for a lock that belongs to an open file. */
+/** What the kernel reports as the process id of a lock that belongs to an open file. */
 const OPEN_FILE = -1;
 
 interface Flock {
@@ -21,20 +21,20 @@ interface Flock {
 }
 
 /**
- * Where the first lock of another process begins and ends within a range; 'other' if it is of no
- * kind that qemu uses.
+ * Start and end of the first lock of another process within a range; 'other' for a lock of a kind
+ * that qemu does not use.
  */
 export type FirstLock = { readonly first: bigint; readonly last: bigint } | 'other' | undefined;
 
 /**
- * Asks the kernel for the locks of one file, which takes microseconds and stops nobody; reading
- * /proc/locks takes 13 ms and stops all locking on the host. Node has no such call, so it is made
- * through koffi, an optional dependency.
+ * Asks the kernel for the locks of one file, which takes microseconds and blocks no other process.
+ * Reading /proc/locks takes 13 ms and blocks all locking on the host. Node has no such call, so it
+ * is made through koffi, an optional dependency.
  */
 export class LockQuery {
   private constructor(private readonly fcntl: (fd: number, command: number, lock: Flock) => number) {}
 
-  /** Undefined on a host for which koffi has no build. */
+  /** Undefined on a host without a build of koffi. */
   static async load(): Promise<LockQuery | undefined> {
     const loaded = await import('koffi').catch((error: unknown) => {
       if (errnoOf(error) === 'ERR_MODULE_NOT_FOUND') return undefined;
@@ -49,9 +49,9 @@ export class LockQuery {
   }
 
   /**
-   * Runs `work` with a way to ask for the locks on a file. Undefined where the file cannot be asked
-   * like this: it is no regular file, its filesystem may not answer at once, it is gone, or may not
-   * be opened.
+   * Runs `work` with a function that returns the locks on a file. Undefined if this file cannot be
+   * queried: it is not a regular file, its filesystem may not answer at once, or the file is gone
+   * or may not be opened.
    */
   ask<T>(file: FileRef, work: (firstLock: (first: bigint, last: bigint) => FirstLock) => T): T | undefined {
     if (callsOf(file.handle) !== SYNC) return undefined;
@@ -65,14 +65,14 @@ export class LockQuery {
   }
 
   /**
-   * Takes a shared lock on one byte; it goes when the descriptor is closed. False where the
-   * filesystem takes none.
+   * Takes a shared lock on one byte, which is released when the descriptor is closed. False if the
+   * filesystem has no locks.
    */
   hold(fd: number, at: bigint): boolean {
     return this.fcntl(fd, F_OFD_SETLK, oneByte(F_RDLCK, at)) === 0;
   }
 
-  /** Whether another process has a lock on this byte. True where that cannot be asked. */
+  /** Whether another process has a lock on this byte. True if that cannot be determined. */
   isHeld(fd: number, at: bigint): boolean {
     const lock = oneByte(F_WRLCK, at);
     return this.fcntl(fd, F_OFD_GETLK, lock) !== 0 || lock.l_type !== F_UNLCK;
@@ -92,7 +92,7 @@ function oneByte(type: number, at: bigint): Flock {
   return { l_type: type, l_whence: SEEK_SET, l_start: at, l_len: 1n, l_pid: 0 };
 }
 
-/** What is no regular file is not opened: that alone may do something. */
+/** Only regular files are opened: opening a device may have side effects. */
 function openRegular(file: FileRef): number | undefined {
   const leaf = file.name === undefined ? file.handle.fd : openSync(procPath(file), O_PATH | constants.O_NOFOLLOW);
   try {

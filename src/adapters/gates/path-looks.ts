@@ -3,18 +3,21 @@ import { HostlerError } from '../../domain/model/errors.js';
 import { readMounts, type Mount } from '../linux/mounts.js';
 import { POOL_PLACES } from './pool-places.js';
 
-/** Looks at paths outside of the roots. They may lead anywhere, also to a server that is gone. */
+/**
+ * System calls on paths outside of the roots, which may lead to any filesystem, also to a server
+ * that is gone.
+ */
 export class PathLooks {
-  /** @param patienceMs a look may take */
+  /** @param patienceMs the time limit of one call */
   constructor(
     private readonly patienceMs: number,
     private readonly places = POOL_PLACES,
   ) {}
 
   /**
-   * What the system says of a path, and its error as it is. Fails with ROOT_STALLED when there is
-   * no answer in time, and when so many looks at the same filesystem have none that there is no
-   * thread for another one.
+   * The result of a call on a path; a system error is passed through unchanged. Fails with
+   * ROOT_STALLED if there is no answer in time, or if too many calls into the same filesystem are
+   * pending.
    */
   async ask<T>(path: string, look: (path: string) => Promise<T>): Promise<T> {
     const filesystem = around(path, await readMounts())?.device ?? '';
@@ -23,7 +26,7 @@ export class PathLooks {
       { filesystem, patienceMs },
       () => look(path),
       (done) => {
-        // The caller gets ROOT_STALLED; nobody waits for the late error.
+        // The caller gets ROOT_STALLED; the late error is not needed.
         done.catch(() => undefined);
       },
     );
@@ -36,8 +39,8 @@ export class PathLooks {
 }
 
 /**
- * The mount that a path lies on by its words. A link in it may lead elsewhere, which only its
- * filesystem could tell.
+ * The mount of a path, judged by its text alone. A link in the path may lead elsewhere, which only
+ * a call into the filesystem could show.
  */
 function around(path: string, mounts: readonly Mount[]): Mount | undefined {
   let best: Mount | undefined;

@@ -2,22 +2,23 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Of the pool that all calls of files share; the launcher (`bin/hostlerd`) sets it, Node's own
- * number is 4.
+ * Size of Node's thread pool, which all file calls share. The launcher (`bin/hostlerd`) sets it;
+ * Node's default is 4.
  */
 const THREADS = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
 /**
- * For filesystems that hold no place yet, so that one that does not answer keeps no other one out.
+ * Places reserved for filesystems that hold none yet, so that one that does not answer cannot block
+ * another.
  */
 const KEPT_FREE = 2;
 
-/** A call, or calls one after the other, into a filesystem. */
+/** A call, or several consecutive calls, into a filesystem. */
 export interface PoolCall {
   readonly filesystem: string;
   readonly patienceMs: number;
   /**
-   * It moves data, and may honestly take long: such calls never have all places of their
-   * filesystem, so that looks go on beside them.
+   * The call moves data and may take long. Such calls never get all places of their filesystem, so
+   * that short calls can run beside them.
    */
   readonly slow?: boolean;
 }
@@ -28,13 +29,13 @@ interface Waiter {
   readonly take: () => void;
 }
 
-/** What runs in a place. Calls that are made meanwhile, as a part of it, need no other place. */
+/** The work that runs in a place. Nested calls of that work need no other place. */
 const inside = new AsyncLocalStorage<{ holdsPlace: boolean }>();
 
 /**
- * Calls into filesystems that may never answer hold a thread of the pool each until they come back,
- * also when nobody waits for them any more. At most half of the threads are held so: the others are
- * for filesystems of this host and for looking up names.
+ * Each call into a filesystem that may stop answering holds a thread of the pool until it returns,
+ * even when its caller has given up. At most half of the threads are held this way: the others are
+ * for local filesystems and for name lookups.
  */
 export class PoolPlaces {
   #taken = 0;
@@ -42,13 +43,13 @@ export class PoolPlaces {
   readonly #slow = new Map<string, number>();
   readonly #waiting: Waiter[] = [];
 
-  /** @param most places in all; one filesystem has half of them. */
+  /** @param most number of places in all; one filesystem gets half of them. */
   constructor(private readonly most: number = Math.max(2, Math.floor(THREADS / 2))) {}
 
   /**
-   * The value of a call that has one in time. For its place it waits so long after the last call of
-   * its kind there has come back. `overdue` hears of a call that began and has no answer; it keeps
-   * its place until it has one.
+   * Runs a call with a time limit and returns its value. The time to wait for a place restarts
+   * whenever a call of the same kind into that filesystem returns. `overdue` is called for a call
+   * that began and exceeded the limit; it keeps its place until it returns.
    */
   async inTime<T>(
     call: PoolCall,
@@ -59,7 +60,7 @@ export class PoolPlaces {
     if (!(await this.#place(call, call.patienceMs))) return 'late';
     const done = this.#work(call, work);
     const timer = new AbortController();
-    // The timer is aborted only when nobody waits for it any more.
+    // The timer is aborted only when its result is no longer awaited.
     const late = sleep(call.patienceMs, 'late' as const, { signal: timer.signal }).catch(() => 'late' as const);
     try {
       const first = await Promise.race([done.then((value) => ({ value })), late]);
@@ -71,8 +72,8 @@ export class PoolPlaces {
   }
 
   /**
-   * The value of a call that is waited for as long as it takes; `late` when there is no place in
-   * time, and it did not begin.
+   * Runs a call and waits for it without a limit; `late` if no place became free in time and the
+   * call did not begin.
    */
   async toItsEnd<T>(call: PoolCall, work: () => Promise<T>): Promise<{ readonly value: T } | 'late'> {
     if (inside.getStore()?.holdsPlace === true) return { value: await work() };
@@ -80,7 +81,7 @@ export class PoolPlaces {
     return { value: await this.#work(call, work) };
   }
 
-  /** The same, and its place is waited for as long as that takes. */
+  /** As `toItsEnd`, and waits for a place without a limit as well. */
   async atLast<T>(filesystem: string, work: () => Promise<T>): Promise<T> {
     if (inside.getStore()?.holdsPlace === true) return work();
     const call = { filesystem, slow: true };
@@ -156,5 +157,5 @@ function add(counts: Map<string, number>, key: string, by: 1 | -1): void {
   else counts.delete(key);
 }
 
-/** Those of this process: its pool is one. */
+/** The places of this process, which has one pool. */
 export const POOL_PLACES = new PoolPlaces();

@@ -5,19 +5,19 @@ import { POOL_PLACES, type PoolCall } from './pool-places.js';
 import type { RootPlace } from './root-place.js';
 
 /**
- * So many times as long as a look may a call take that makes data durable or frees space: a server
- * may write for a minute then.
+ * Calls that make data durable or free space may take this many times the normal limit: a server
+ * may then write for a minute.
  */
 const SLOW = 12;
-/** And one that moves a piece of data, which waits while others make theirs durable. */
+/** Factor for calls that move data, which wait while other calls make data durable. */
 export const PIECE = 4;
 
 const nothing = () => Promise.resolve();
 
 /**
- * Keeps a filesystem that does not answer from holding threads that others need: so many calls at a
- * time (`PoolPlaces`), each waited for so long. While one is overdue nobody else goes in; when it
- * comes back, the root works again.
+ * Keeps a filesystem that does not answer from holding threads that other calls need: the number of
+ * calls at a time is limited (`PoolPlaces`), and each has a time limit. While a call is overdue no
+ * other call may enter; when it returns, the root works again.
  */
 export class RootGate {
   #overdue = 0;
@@ -28,7 +28,7 @@ export class RootGate {
         async () => THREADPOOL.open(path, flags),
         async (fd) => THREADPOOL.close(fd),
       ),
-    // Not waited for while it hangs.
+    // A close that hangs is not awaited.
     close: (fd) => this.call(async () => THREADPOOL.close(fd)),
     stat: (fd) => this.call(async () => THREADPOOL.stat(fd)),
     readlink: (path) => this.call(async () => THREADPOOL.readlink(path)),
@@ -42,40 +42,43 @@ export class RootGate {
     private readonly places = POOL_PLACES,
   ) {}
 
-  /** Whether nothing but filesystems of this host's own lies in the root. */
+  /** Whether the root lies on local filesystems only. */
   get isLocal(): boolean {
     return this.place.isLocal();
   }
 
-  /** How to ask its filesystem, in work that has entered. */
+  /** The system calls for its filesystem, for work that has entered. */
   get calls(): FileCalls {
     return this.place.isLocal() ? SYNC : THREADPOOL;
   }
 
-  /** The same for work that has not: each of them is a `call`. */
+  /** The system calls for work that has not entered: each of them is a `call`. */
   get guardedCalls(): FileCalls {
     return this.place.isLocal() ? SYNC : this.#guarded;
   }
 
-  /** Fails with ROOT_STALLED, ROOT_UNAVAILABLE. What comes too late is given to `dispose`. */
+  /**
+   * Fails with ROOT_STALLED, ROOT_UNAVAILABLE. A result that arrives too late is passed to
+   * `dispose`.
+   */
   enter<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void>): Promise<T> {
     return this.call(() => this.#walk(work), dispose);
   }
 
   /**
-   * The same for a call by a handle that is open: where the root's path leads now is not asked.
+   * As `enter`, for a call through an open handle: does not check where the root's path leads now.
    * Fails with ROOT_STALLED.
    */
   async call<T>(work: () => Promise<T>, dispose: (late: T) => Promise<void> = nothing): Promise<T> {
-    // Nothing but filesystems of this host's own lies in the root: those always answer.
+    // The root lies on local filesystems only, which always answer.
     if (this.place.isLocal()) return work();
     if (this.#overdue > 0) throw this.#stalled();
     return this.#inTime(work, dispose, { patienceMs: this.patienceMs });
   }
 
   /**
-   * The same for a call in the middle of some work that moves data, makes it durable or frees
-   * space: that waits also while others are overdue, and so many times as long. Fails with
+   * As `call`, in the middle of work that moves data, makes it durable or frees space. It also
+   * waits while other calls are overdue, and its limit is multiplied by a factor. Fails with
    * ROOT_STALLED.
    */
   async slowCall<T>(
@@ -90,8 +93,8 @@ export class RootGate {
   }
 
   /**
-   * The same for a call whose outcome must be known: when it has begun it is waited for as long as
-   * it takes. Fails with ROOT_STALLED.
+   * As `call`, for a call whose outcome must be known: once begun, it is awaited without a limit.
+   * Fails with ROOT_STALLED.
    */
   async callToItsEnd<T>(work: () => Promise<T>): Promise<T> {
     if (this.place.isLocal()) return work();
@@ -101,7 +104,7 @@ export class RootGate {
     return first.value;
   }
 
-  /** To where the root's path leads now. Fails as `enter`. */
+  /** Updates the root to where its path leads now. Fails as `enter`. */
   follow(): Promise<void> {
     return this.enter(
       () => Promise.resolve(),
@@ -110,9 +113,9 @@ export class RootGate {
   }
 
   /**
-   * For work with handles that are open: waits until nothing is overdue, and then for as long as
-   * the work takes. Where the root's path leads now is not asked: that takes a descriptor, and a
-   * removal must not need one.
+   * For work with open handles: waits until no call is overdue, then runs the work without a limit.
+   * Does not check where the root's path leads now: that needs a descriptor, and a removal must not
+   * need one.
    */
   async enterAtLast<T>(work: () => Promise<T>): Promise<T> {
     if (this.place.isLocal()) return work();
@@ -131,7 +134,7 @@ export class RootGate {
   ): Promise<T> {
     const first = await this.places.inTime({ filesystem: this.place.filesystem, ...how }, work, (done) => {
       this.#overdue += 1;
-      // The caller has its error already; a late failure is of no use.
+      // The caller has already got an error; a late failure is of no use.
       void done.finally(() => this.#cameBack()).then(dispose, () => undefined);
     });
     if (first === 'late') throw this.#stalled();
@@ -143,7 +146,7 @@ export class RootGate {
     if (this.#overdue === 0) for (const wake of this.#answered.splice(0)) wake();
   }
 
-  /** From where the root's path leads now. */
+  /** Runs work that starts from where the root's path leads now. */
   async #walk<T>(work: () => Promise<T>): Promise<T> {
     await this.place.follow();
     const release = this.place.hold();

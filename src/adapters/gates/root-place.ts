@@ -7,7 +7,7 @@ import { mountOf, readMounts } from '../linux/mounts.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 
-/** A filesystem that went and came back as the same one is noticed after so long at the latest. */
+/** The longest time until a filesystem that was unmounted and mounted again is noticed. */
 const MOUNT_AGE_MS = 1000;
 
 interface Held extends FileIdentity {
@@ -16,14 +16,14 @@ interface Held extends FileIdentity {
   readonly mountPoint: string;
   readonly filesystem: string;
   readonly isLocal: () => boolean;
-  /** Calls that walk from it now. */
+  /** Number of path walks that use this handle now. */
   users: number;
 }
 
 /**
- * The folder that a root's path leads to, held open, and followed when another filesystem is
- * mounted there. When the filesystem under it has gone, nothing is followed: what is written then
- * would lie beneath the mount point, and nobody would see it.
+ * The folder that a root's path leads to. It is held open, and replaced when another filesystem is
+ * mounted there. When its filesystem was unmounted, it is not replaced: data would be written
+ * beneath the mount point, where it would be hidden.
  */
 export class RootPlace {
   #held: Held;
@@ -39,7 +39,7 @@ export class RootPlace {
     this.#held = held;
   }
 
-  /** Fails when the path is no folder. */
+  /** Fails if the path is not a folder. */
   static async open(
     realPath: string,
     localMounts: LocalMounts,
@@ -53,13 +53,14 @@ export class RootPlace {
     return this.#held.handle;
   }
 
-  /** Of the filesystem that it lies on. */
+  /** Mount point of the filesystem of the root. */
   get mountPoint(): string {
     return this.#held.mountPoint;
   }
 
   /**
-   * Its number, as the table of mounts has it: roots on one filesystem answer, or hang, together.
+   * Device number of the filesystem, as in the mount table. Roots on one filesystem answer, or
+   * hang, together.
    */
   get filesystem(): string {
     return this.#held.filesystem;
@@ -72,7 +73,7 @@ export class RootPlace {
 
   readonly isLocal = (): boolean => this.#held.isLocal();
 
-  /** To be called before each walk from the handle. Fails with ROOT_UNAVAILABLE. */
+  /** Call it before each walk from the handle. Fails with ROOT_UNAVAILABLE. */
   follow(): void | Promise<void> {
     if (!this.isLocal()) return this.#ask();
     try {
@@ -83,7 +84,7 @@ export class RootPlace {
     return this.#followOnce();
   }
 
-  /** The handle that a walk begins at stays open until it says that it has ended. */
+  /** Keeps the handle open for a walk until the returned function is called. */
   hold(): () => void {
     const held = this.#held;
     held.users += 1;
@@ -100,7 +101,10 @@ export class RootPlace {
     if (!this.#isHeld(now)) await this.#followOnce();
   }
 
-  /** As far as two numbers tell; a filesystem that is mounted again has the same. */
+  /**
+   * Whether both numbers are those of the open folder. A filesystem that is mounted again can have
+   * the same numbers.
+   */
   #isHeld({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): boolean {
     const { device, inode } = this.#held;
     return dev === device && ino === inode && performance.now() - this.#lookedAt < MOUNT_AGE_MS;
@@ -136,7 +140,7 @@ export class RootPlace {
   }
 
   #gone(error: unknown): HostlerError {
-    // What comes back may have the same numbers.
+    // A filesystem that is mounted again may have the same numbers.
     const code = errnoOf(error);
     this.#lookedAt = -Infinity;
     if (code !== 'ENOENT' && code !== 'ENOTDIR') return systemError(error, this.realPath);
@@ -151,7 +155,7 @@ export class RootPlace {
   }
 }
 
-/** What is at the path now. */
+/** The folder at the path now. */
 async function look(realPath: string, localMounts: LocalMounts): Promise<Held> {
   const handle = await open(realPath, O_PATH | constants.O_DIRECTORY);
   try {

@@ -1,6 +1,6 @@
 /**
- * Calls `tell` each time so long has passed and the work is not done: a wait without limit is never
- * a silent one.
+ * Calls `tell` at each interval while the work is not done, so that a wait without a limit is
+ * reported.
  */
 export async function whileWaiting<T>(everyMs: number, tell: () => void, work: () => Promise<T>): Promise<T> {
   const timer = setInterval(tell, everyMs);

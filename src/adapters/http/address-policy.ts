@@ -9,18 +9,20 @@ export interface AddressRules {
   readonly schemes: readonly string[];
   /** Unset: every host. */
   readonly hosts?: readonly HostPattern[];
-  /** CIDR ranges; unset: all but link-local addresses and those at which clouds tell secrets. */
+  /**
+   * CIDR ranges; unset: all addresses except link-local ones and the metadata services of clouds.
+   */
   readonly networks?: readonly string[];
   /**
-   * What listens on this host's loopback may be connected to; if not, `networks` does not allow it
-   * either.
+   * Whether services on this host's loopback may be connected to; if not, `networks` cannot allow
+   * them either.
    */
   readonly loopback: boolean;
 }
 
 /**
- * Link-local, and the metadata services of clouds that are elsewhere (AWS, Azure, GCP, Alibaba,
- * Oracle).
+ * Link-local addresses, and metadata services of clouds with other addresses (AWS, Azure, GCP,
+ * Alibaba, Oracle).
  */
 const NEVER_UNASKED = [
   '169.254.0.0/16',
@@ -31,12 +33,15 @@ const NEVER_UNASKED = [
   '100.100.100.200/32',
   '192.0.0.192/32',
 ];
-/** This host alone; the kernel takes a connection to the address of nobody for one to itself. */
+/**
+ * Addresses of this host only. The kernel treats a connection to an unspecified address (0.0.0.0,
+ * ::) as one to itself.
+ */
 const LOOPBACK = ['127.0.0.0/8', '0.0.0.0/8', '::/127'];
 
 const NOT_HERE = 'it is the loopback of this host, and fetch.loopback is false';
 
-/** Judges URLs, and the addresses that are really connected to. */
+/** Checks URLs, and the addresses that are actually connected to. */
 export class AddressPolicy {
   readonly #listed: BlockList;
   readonly #loopback = listOf(LOOPBACK);
@@ -45,7 +50,9 @@ export class AddressPolicy {
     this.#listed = listOf(rules.networks ?? NEVER_UNASKED);
   }
 
-  /** By its scheme, host and, where the host is one, address. Fails with SOURCE_FORBIDDEN. */
+  /**
+   * Checks scheme, host and, if the host is an address, that address. Fails with SOURCE_FORBIDDEN.
+   */
   assertUrl(url: URL): void {
     const scheme = url.protocol.slice(0, -1);
     if (!this.rules.schemes.includes(scheme)) throw forbidden(url.host, `the scheme ${scheme} is not allowed`);
@@ -54,11 +61,11 @@ export class AddressPolicy {
     if (hosts !== undefined && !isMeant(url, hosts, 'alone'))
       throw forbidden(url.host, 'the host is not among fetch.allowed_hosts');
     if (isIP(host) !== 0) this.assertAddress(host, host);
-    // A proxy may be on this host, and asks nobody what these mean (RFC 6761, 6.3).
+    // A proxy may run on this host, and resolves these names without DNS (RFC 6761, 6.3).
     if (!this.rules.loopback && /(?:^|\.)localhost\.?$/.test(host)) throw forbidden(url.host, NOT_HERE);
   }
 
-  /** Resolves a name to the addresses that may be connected to, and to no other. */
+  /** Resolves a name; fails if any of its addresses is forbidden. */
   readonly lookup: LookupFunction = (host, options, callback) => {
     lookup(host, { ...options, all: true }, (error, addresses) => {
       if (error !== null) {
@@ -85,8 +92,8 @@ export class AddressPolicy {
     if (!this.rules.loopback && [address, ...inner].some((each) => holds(this.#loopback, each)))
       throw forbidden(host, NOT_HERE);
     const isListed = (each: string) => holds(this.#listed, each);
-    // Where a translator, or the kernel, may lead on to another address, that one counts; of what
-    // is forbidden, both.
+    // If a translator or the kernel may forward to an embedded address, that address is checked;
+    // for forbidden ranges both are.
     const [few = address, ...more] = inner;
     const allowed =
       this.rules.networks === undefined ? ![address, ...inner].some(isListed) : [few, ...more].every(isListed);

@@ -1,7 +1,7 @@
-/** Bodies without the bytes that nobody asked for. */
+/** Changes of bodies: skip a start, require a length. */
 type Body = AsyncIterable<Uint8Array>;
 
-/** The body behind its first bytes. */
+/** The body without its first bytes. */
 export async function* behind(body: Body, bytes: bigint): AsyncGenerator<Uint8Array, void> {
   let left = bytes;
   for await (const piece of body) {
@@ -11,7 +11,10 @@ export async function* behind(body: Body, bytes: bigint): AsyncGenerator<Uint8Ar
   }
 }
 
-/** A body that has exactly so many bytes; fails with what `wrong` makes of another number. */
+/**
+ * A body that must have exactly this many bytes; another number fails with the error that `wrong`
+ * returns.
+ */
 export async function* exactly(
   body: Body,
   bytes: bigint,
@@ -26,7 +29,7 @@ export async function* exactly(
   if (came < bytes) throw wrong(came);
 }
 
-/** A body of no bytes. */
+/** An empty body. */
 // eslint-disable-next-line @typescript-eslint/require-await -- a body like any other
 export async function* nothing(): AsyncGenerator<Uint8Array, void> {
   yield* [];

@@ -1,8 +1,8 @@
-/** Connections to names with several addresses, as RFC 8305 has them. */
+/** Connections to names with several addresses, as RFC 8305 describes. */
 import { connect, type LookupFunction, type Socket } from 'node:net';
 
 /**
- * So many ms an attempt runs alone before the next address is tried beside it; the first attempt
+ * How long an attempt runs alone before the next address is tried in parallel; the first attempt
  * continues (RFC 8305, 5).
  */
 const HEAD_START_MS = 250;
@@ -16,7 +16,7 @@ export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly lookup: LookupFunction;
-  /** For all addresses together. */
+  /** Limit for all addresses together. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -24,8 +24,8 @@ export interface Endpoint {
 type Done = (error: Error | null, socket?: Socket) => void;
 
 /**
- * A connection to the first address that answers; others are tried beside it, and each has all of
- * the time.
+ * A connection to the first address that answers. The attempts run in parallel, and each may use
+ * the whole time.
  */
 export function connectAny(place: Endpoint): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -80,7 +80,7 @@ function connectTo(place: Endpoint, done: Done): void {
       socket.off('error', failed);
       end(null, socket);
     });
-    // Nobody waits for the attempts that lose.
+    // Errors of the other attempts do not matter.
     socket.on('error', () => undefined);
   };
   signal.addEventListener('abort', abandon, { once: true });
@@ -94,7 +94,7 @@ function connectTo(place: Endpoint, done: Done): void {
   });
 }
 
-/** One family after the other, in the order of the system's resolver. */
+/** Alternates between the address families, in the order of the system's resolver. */
 function inTurns(addresses: readonly Address[]): Address[] {
   const first = addresses[0]?.family;
   const one = addresses.filter(({ family }) => family === first);

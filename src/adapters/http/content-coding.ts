@@ -17,20 +17,20 @@ const NAMES: ReadonlyMap<string, Coding> = new Map([
   ['x-zstd', 'zstd'],
 ]);
 /**
- * `aws-chunked` is how an object was uploaded; some stores repeat it of what they send as it is.
- * Others are a charset or a coding of mail in the wrong field.
+ * Values that mean "unchanged". `aws-chunked` is how an object was uploaded; some stores repeat it
+ * for content that they send unchanged. Others are a charset or a mail encoding in the wrong field.
  */
 const AS_IT_IS = ['', 'identity', 'none', 'binary', '8bit', '7bit', 'utf-8', 'utf8', 'us-ascii', 'aws-chunked'];
-/** Two are a proxy behind a server that encodes; more are no honest answer. */
+/** Two codings occur with a proxy in front of a server that encodes; no honest server uses more. */
 const MOST = 2;
-/** Files that are compressed themselves, which some servers call encoded. */
+/** Names of compressed files that some servers declare as encoded content. */
 const OWN: Readonly<Record<Coding, RegExp>> = {
   gzip: /\.t?gz$/i,
   deflate: /\.(?:zz|deflate)$/i,
   br: /\.br$/i,
   zstd: /\.t?zst(?:d)?$/i,
 };
-/** The same of compressions that are no codings. */
+/** The same for compressions that are not content codings. */
 const OWN_ONLY: readonly (readonly [RegExp, RegExp])[] = [
   [/^(?:x-)?xz$/, /\.t?xz$/i],
   [/^(?:x-)?(?:bzip2|bz2)$/, /\.(?:bz2|tbz2?)$/i],
@@ -39,15 +39,15 @@ const OWN_ONLY: readonly (readonly [RegExp, RegExp])[] = [
 ];
 const FILE_NAME = /\bfilename\*?\s*=\s*(?:[\w-]+'[\w-]*')?"?([^";]+)/i;
 /**
- * The low half of zlib's first byte (RFC 1950); without it the coding is deflate alone, as some
- * servers have it.
+ * The low half of zlib's first byte (RFC 1950). Without it the content is raw deflate, as some
+ * servers send it.
  */
 const ZLIB_METHOD = 8;
 
 /**
- * How the content was encoded, in that order; undefined where that cannot be undone. None where the
- * encoding is the file's own, by one of its names: the one that was asked for, the one that
- * redirects led to, and the one that the answer has.
+ * The codings of the content, in the order of their use; undefined if one of them cannot be
+ * decoded. Empty if the coding is part of the file itself, judged by its names: the one in the
+ * request, the one that redirects led to, and the one in the answer.
  */
 export function codingsOf(
   { header, url: found }: Pick<HttpAnswer, 'header' | 'url'>,
@@ -70,8 +70,8 @@ function isOwn(word: string, name: string): boolean {
 }
 
 /**
- * The content as it was before. What reads it bounds it: it is made as it is read. Fails where it
- * is not so encoded, or cut.
+ * The decoded content, produced as it is read; the reader has to limit its size. Fails if the
+ * content is not encoded like this, or is truncated.
  */
 export async function* decoded(body: Body, codings: readonly Coding[]): AsyncGenerator<Uint8Array, void> {
   let content = body;
@@ -93,7 +93,7 @@ async function* undone(body: Body, coding: Coding): AsyncGenerator<Uint8Array, v
     const made: AsyncIterable<Buffer> = decoder;
     yield* made;
     await piping;
-    // All but gzip end at their first stream, and leave what comes behind it.
+    // All decoders except gzip stop at the end of their first stream and ignore the bytes after it.
     if (decoder.bytesWritten !== came) throw new Error(`bytes behind the end of the ${coding}`);
   } finally {
     decoder.destroy();

@@ -1,19 +1,19 @@
 import type { HttpAnswer } from './http-client.js';
 
-/** Which bytes of a content an answer holds. */
+/** Which bytes of the content an answer holds. */
 export interface ContentRange {
   readonly offset: bigint;
-  /** Behind the last byte. */
+  /** Offset after the last byte. */
   readonly end: bigint;
-  /** Of the whole content; unset: the server does not know, or does not say. */
+  /** Length of the whole content; unset if the server does not send it. */
   readonly totalBytes?: bigint;
 }
 
-/** Units have any case (RFC 9110, 14.1). */
+/** The unit is case-insensitive (RFC 9110, 14.1). */
 const RANGE = /^bytes[ \t]+(\d{1,19})[ \t]*-[ \t]*(\d{1,19})[ \t]*\/[ \t]*(\d{1,19}|\*)$/i;
 const LENGTH_ONLY = /^bytes[ \t]+\*[ \t]*\/[ \t]*(\d{1,19})$/i;
 
-/** What a 206 says that it holds; undefined where it says nothing, or what cannot be. */
+/** The range that a 206 declares; undefined if it declares none or an impossible one. */
 export function contentRangeOf({ header }: Pick<HttpAnswer, 'header'>): ContentRange | undefined {
   const [, first, last, total] = RANGE.exec(header('content-range') ?? '') ?? [];
   if (first === undefined || last === undefined || total === undefined) return undefined;
@@ -23,7 +23,7 @@ export function contentRangeOf({ header }: Pick<HttpAnswer, 'header'>): ContentR
   return end <= BigInt(total) ? { offset, end, totalBytes: BigInt(total) } : undefined;
 }
 
-/** How long the content is by an answer 416; undefined where it does not say so. */
+/** The length of the content according to a 416 answer; undefined if it does not say. */
 export function lengthOf416({ header }: Pick<HttpAnswer, 'header'>): bigint | undefined {
   const [, total] = LENGTH_ONLY.exec(header('content-range') ?? '') ?? [];
   return total === undefined ? undefined : BigInt(total);

@@ -8,10 +8,10 @@ import { HttpFile, assertGood } from './http-source.js';
 import { CHECKSUM_ALGORITHMS } from '../../domain/model/checksum.js';
 
 const MAX_METADATA_BYTES = 256 * 1024;
-/** Longer than any that Glance has; these are shown. */
+/** Longest word that is shown; all of Glance's own are shorter. */
 const MAX_WORD = 256;
 const GIB = 1024n ** 3n;
-/** Glance's names for what qemu calls otherwise. */
+/** Glance's names of formats that qemu names differently. */
 const FORMATS: ReadonlyMap<string, ImageFormat> = new Map([
   ['vhd', 'vpc'],
   ['iso', 'raw'],
@@ -21,11 +21,11 @@ const FORMATS: ReadonlyMap<string, ImageFormat> = new Map([
   ['ami', 'raw'],
 ]);
 
-/** Around whose data there is nothing, or only a compression. */
+/** Containers that add nothing around the data, or only a compression. */
 const PLAIN_CONTAINERS = ['bare', 'compressed', 'aki', 'ari', 'ami'];
 
 const size = z.number().int().nonnegative().nullish();
-/** JSON can write half a character, which no answer of ours can hold. */
+/** JSON can contain a lone surrogate, which no gRPC message can hold. */
 const word = z
   .string()
   .max(MAX_WORD)
@@ -43,13 +43,13 @@ const metadata = z.object({
 });
 type Metadata = z.infer<typeof metadata>;
 
-/** An image of a Glance server: what it says of it, then its data. */
+/** An image of a Glance server: first its metadata, then its data. */
 export class GlanceFile implements RemoteFile {
   constructor(
     private readonly client: HttpClient,
     private readonly image: URL,
     private readonly headers: Readonly<Record<string, string>>,
-    /** Holds the token where the caller gave none. */
+    /** File with the token, used if the caller gave none. */
     private readonly tokenFile: string | undefined,
   ) {}
 
@@ -70,7 +70,8 @@ export class GlanceFile implements RemoteFile {
   }
 
   /**
-   * Glance never changes the data of an image; that the caller may see it is asked all the same.
+   * Glance never changes the data of an image. The request still checks that the caller may read
+   * it.
    */
   async isStill(_: string, signal: AbortSignal): Promise<boolean> {
     await this.describe(signal);
@@ -124,8 +125,8 @@ function factsOf(found: Metadata): SourceFacts {
 }
 
 /**
- * The digest that was made with an algorithm of the operator's choice, in hashlib's words; else the
- * md5 of old.
+ * The digest by the algorithm that the operator chose, in the names of hashlib; otherwise the older
+ * md5 field.
  */
 function checksumOf({
   os_hash_algo: algorithm,

@@ -11,33 +11,33 @@ import { Routes, type ProxyRules } from './routes.js';
 export interface HttpRules extends AddressRules {
   readonly maxRedirects: number;
   readonly connectMs: number;
-  /** Between two signs of life. */
+  /** The longest time without any data. */
   readonly stallMs: number;
   readonly proxy: ProxyRules;
   /**
-   * The origin of a server that the operator has named: it may be on the loopback, whatever
-   * `loopback` says.
+   * Origin of a server that the operator configured: it may be on the loopback, whatever `loopback`
+   * says.
    */
   readonly named?: string;
-  /** Certificates that are trusted; unset: those that Node brings along. */
+  /** Trusted CA certificates; unset: those of Node. */
   readonly ca?: readonly string[];
 }
 
 export interface HttpAnswer {
-  /** Where it comes from, after redirects. */
+  /** Final URL after redirects. */
   readonly url: URL;
   readonly status: number;
-  /** Of several lines of this name all values. */
+  /** The values of all lines with this name, joined. */
   readonly header: (name: string) => string | undefined;
   readonly body: AsyncIterable<Uint8Array>;
   /**
-   * The end of the body is the end that the server meant: by a length, or by a last chunk. Else it
-   * is that of the line.
+   * Whether the server marks the end of the body, by a length or a last chunk. Otherwise the body
+   * ends with the connection.
    */
   readonly hasEnd: boolean;
-  /** Of the body so far. */
+  /** Bytes of the body received so far. */
   readonly receivedBytes: () => number;
-  /** Frees the connection when the body is of no use. */
+  /** Closes the connection when the body is not needed. */
   readonly discard: () => void;
 }
 
@@ -45,24 +45,27 @@ const REDIRECTS = [301, 302, 303, 307, 308];
 const USER_AGENT = 'hostler';
 const HTTP_PORT = 80;
 const HTTPS_PORT = 443;
-/** Headers of which each value is one more thing that was done to the content, in that order. */
+/** Headers whose values list the codings that were applied to the content, in order. */
 const LISTS = ['transfer-encoding', 'content-encoding'];
-/** Of the head of an answer. Some send policies and cookies of more than Node's 16 KiB. */
+/**
+ * Limit for the head of an answer. Some servers send policies and cookies of more than Node's 16
+ * KiB.
+ */
 const MAX_HEAD_BYTES = 256 * 1024;
 /**
- * Takes heads whose lines end with LF alone, as RFC 9112, 2.2 allows. What it is lax in besides
- * decides on the next request of a connection, and ours have one.
+ * Accepts heads whose lines end with LF alone, as RFC 9112, 2.2 allows. The other leniencies affect
+ * only later requests on a connection, and each connection here has one.
  */
 const LAX = { insecureHTTPParser: true, maxHeaderSize: MAX_HEAD_BYTES };
 
 /**
- * GET requests by the rules: where to, which redirects, through which proxy. Never follows anything
- * by itself.
+ * GET requests within the rules: allowed addresses, redirects and proxies. Redirects are never
+ * followed without a check.
  */
 export class HttpClient {
   readonly #policy: AddressPolicy;
   readonly #namedPolicy: AddressPolicy;
-  /** The reader watches the rate; this ends connections that no reader watches. */
+  /** The reader watches the rate. This limit ends connections that no reader watches. */
   readonly #patienceMs: number;
   readonly #tls: { readonly ca?: string[] };
   readonly #routes: Routes;
@@ -77,8 +80,8 @@ export class HttpClient {
   }
 
   /**
-   * The answer after redirects. Headers of the caller go to the host that it named and to no other.
-   * Fails with SOURCE_UNAVAILABLE, SOURCE_REFUSED (a certificate), SOURCE_FORBIDDEN.
+   * The answer after redirects. The caller's headers are sent only to the host that the caller
+   * named. Fails with SOURCE_UNAVAILABLE, SOURCE_REFUSED (a certificate), SOURCE_FORBIDDEN.
    */
   async get(
     start: URL,
@@ -91,7 +94,7 @@ export class HttpClient {
       (this.#isNamed(url) ? this.#namedPolicy : this.#policy).assertUrl(url);
       const secret = url.origin === start.origin ? headers : {};
       const detour = this.#routes.detourTo(url);
-      // What a signature is, or a password, a query does not say.
+      // A query may hold a signature or a password, so it is not shown.
       const asked = url.search === start.search ? url.search : '';
       if (detour?.reads === true && (Object.keys(secret).length > 0 || asked !== '')) throw wouldShow(url);
       const answer = await this.#once(url, { 'user-agent': USER_AGENT, ...secret, ...own }, detour?.agent, signal);
@@ -128,7 +131,7 @@ export class HttpClient {
     }
   }
 
-  /** A connection of its own, to an address that may be connected to. */
+  /** A new connection to an allowed address. */
   async #straight(url: URL, signal: AbortSignal): Promise<RequestOptions> {
     const { lookup } = this.#isNamed(url) ? this.#namedPolicy : this.#policy;
     const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -143,7 +146,7 @@ export class HttpClient {
     return connectTls({ socket, host, ...name, ALPNProtocols: ['http/1.1'], ...this.#tls });
   }
 
-  /** The answer's head; `broken` says how the line ended, if not as it should. */
+  /** The head of the answer; `broken` tells how the connection ended if that was not in order. */
   #ask(url: URL, options: RequestOptions): Promise<Asked> {
     const { connectMs } = this.rules;
     return new Promise((resolve, reject) => {
@@ -194,9 +197,9 @@ interface Listening {
 }
 
 /**
- * The body as it comes. A source that sends nothing for so long is given up; a slow reader is not
- * an error. A body that ends with the connection is whole only if the connection was closed in
- * order: Node reports a reset as such an end.
+ * The body as it arrives. A source that sends nothing for the stall time is given up; a slow reader
+ * is not an error. A body that ends with the connection is complete only if the connection was
+ * closed in order: Node reports a reset as a normal end.
  */
 async function* watchedBody(
   body: IncomingMessage,
@@ -225,7 +228,10 @@ async function* watchedBody(
   }
 }
 
-/** Values that are to be one are one where all lines have the same; of a list each counts. */
+/**
+ * Joins the lines of a header. A header with one value counts only if all lines agree; a list keeps
+ * each value.
+ */
 function joined(name: string, values: readonly string[] | undefined): string | undefined {
   return (LISTS.includes(name) ? values : values && [...new Set(values)])?.join(', ');
 }
@@ -239,7 +245,8 @@ function timedOut(doing: string): Error {
 }
 
 function redirected(from: URL, location: string): URL {
-  // Node reads headers as Latin-1; what servers send is mostly UTF-8, of which a URL has each byte.
+  // Node decodes headers as Latin-1, but most servers send UTF-8; a URL has its bytes
+  // percent-encoded.
   const bytes = location.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
   const to = URL.canParse(bytes, from.href) ? new URL(bytes, from) : undefined;
   if (to === undefined) throw unavailable(from, 'a redirect to what is no URL');
@@ -256,17 +263,20 @@ function wouldShow(url: URL): HostlerError {
   return new HostlerError('SOURCE_FORBIDDEN', `${shown(url)}: ${why}`, { facts: { host: url.host } });
 }
 
-/** What a URL may be called in an error: its query may hold a secret. */
+/** The URL without its query, for errors: a query may hold a secret. */
 export function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
-/** What a server says of the certificate of who calls it. */
+/** Alerts by which a server rejects the client's certificate. */
 const OF_THE_CALLER = /ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/;
-/** Codes of OpenSSL and of Node that speak of a certificate. */
+/** Error codes of OpenSSL and Node about a certificate. */
 const CERTIFICATE = /CERT|ERR_TLS|SELF_SIGNED|ISSUER|CRL|UNABLE_TO_|INVALID_(PURPOSE|CA)|PATH_LENGTH|HOSTNAME/;
 
-/** Codes of Node's parser, which takes no answer with two Content-Length, equal or not. */
+/**
+ * Error codes of Node's parser, which rejects an answer with two Content-Length headers even if
+ * they are equal.
+ */
 const UNREADABLE = /^HPE_/;
 
 function wordsOf(error: unknown): string {
@@ -293,14 +303,16 @@ function asFailure(error: unknown, url: URL, signal: AbortSignal): HostlerError 
   });
 }
 
-/** An error with what caused it. */
+/** An error and its causes. */
 function chainOf(error: unknown): unknown[] {
   if (!(error instanceof Error)) return [error];
   const inner = error instanceof AggregateError ? error.errors.flatMap(chainOf) : [];
   return [error, ...inner, ...(error.cause === undefined ? [] : chainOf(error.cause))];
 }
 
-/** SOURCE_UNAVAILABLE for a URL, shown without its secrets; `why` is a code or a few words. */
+/**
+ * SOURCE_UNAVAILABLE for a URL, shown without its secrets; `why` is an error code or a short text.
+ */
 export function unavailable(url: URL, why: string, cause?: unknown): HostlerError {
   return new HostlerError('SOURCE_UNAVAILABLE', `${shown(url)}: ${why}`, {
     facts: { source: shown(url), code: why },

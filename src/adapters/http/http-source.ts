@@ -11,7 +11,7 @@ import type { ExpectedChecksum } from '../../domain/model/checksum.js';
 const WITH_CONTENT = [200, 203, 206];
 const NOT_FOUND = [404, 410];
 const REFUSED = [401, 403, 407, 451];
-/** A server that answers so may answer differently after a while. */
+/** Temporary statuses: a later request may get another answer. */
 const PASSING = [408, 425, 429];
 const SERVER_ERRORS = 500;
 const PARTIAL = 206;
@@ -22,13 +22,13 @@ const MAX_RETRY_AFTER_MS = 60_000;
 const PLAIN = { 'accept-encoding': 'identity' };
 const FIRST_BYTE = { ...PLAIN, range: 'bytes=0-0' };
 
-/** A file at a web server. */
+/** A file on a web server. */
 export class HttpFile implements RemoteFile {
   constructor(
     private readonly client: HttpClient,
     private readonly url: URL,
     private readonly headers: Readonly<Record<string, string>>,
-    /** Of a list of checksums. */
+    /** URL of a list of checksums. */
     private readonly checksumUrl?: string,
   ) {}
 
@@ -37,7 +37,7 @@ export class HttpFile implements RemoteFile {
     return { checksum: await this.#listed(new URL(this.checksumUrl), signal) };
   }
 
-  /** What the caller keeps secret goes to the origin of the file, and to no other. */
+  /** The caller's secrets are sent to the origin of the file and to no other. */
   async #listed(list: URL, signal: AbortSignal): Promise<ExpectedChecksum> {
     const headers = list.origin === this.url.origin ? this.headers : {};
     const answer = await this.client.get(list, headers, PLAIN, signal);
@@ -55,7 +55,7 @@ export class HttpFile implements RemoteFile {
     const { offset } = from;
     if (answer.status === RANGE_WRONG && offset > 0n) {
       answer.discard();
-      // Nothing is missing; or it has no such offset any more.
+      // Nothing is missing, or the file no longer has this offset.
       if (isTheEnd(answer, from)) return theEnd(from);
       return this.read({ offset: 0n }, signal);
     }
@@ -63,7 +63,7 @@ export class HttpFile implements RemoteFile {
     assertPlain(answer, this.url);
     const found = answer.status === PARTIAL ? partOf(answer, from, this.url) : wholeOf(answer, this.url);
     if (found !== undefined) return found;
-    // A part of which nothing can be made.
+    // The partial answer cannot be used.
     answer.discard();
     if (offset > 0n) return this.read({ offset: 0n }, signal);
     throw unavailable(this.url, 'a part of the content was sent, and the whole was asked for');
@@ -71,7 +71,7 @@ export class HttpFile implements RemoteFile {
 
   async isStill(validator: string, signal: AbortSignal): Promise<boolean> {
     const tagged = isTag(validator);
-    // If-Modified-Since would be answered the same for every older file, and a query may name
+    // If-Modified-Since would get the same answer for every older file, and a query may name
     // another caller's.
     const asked = tagged ? { ...PLAIN, 'if-none-match': validator } : FIRST_BYTE;
     const answer = await this.client.get(this.url, this.headers, asked, signal);
@@ -83,7 +83,7 @@ export class HttpFile implements RemoteFile {
   }
 }
 
-/** Of a list; it may be encoded, and longer than any that is meant. */
+/** The text of a checksum list, which may be encoded. Its length is limited. */
 async function textOf(answer: HttpAnswer, url: URL): Promise<string> {
   const { body } = wholeOf(answer, url);
   const pieces: Uint8Array[] = [];
@@ -96,7 +96,7 @@ async function textOf(answer: HttpAnswer, url: URL): Promise<string> {
   return Buffer.concat(pieces).toString('utf8');
 }
 
-/** Where a file is, as a list says it. */
+/** The location of the file as a checksum list names it. */
 function placeOf(url: URL, list: URL): ListPlace {
   const [path, listed] = [componentsOf(url), componentsOf(list)];
   const folder = listed.slice(0, -1);
@@ -116,7 +116,7 @@ function componentOf(encoded: string): string {
   try {
     return decodeURIComponent(encoded);
   } catch {
-    return encoded; // it is no UTF-8, so no list has it otherwise
+    return encoded; // not UTF-8, so a list can only name it in its encoded form
   }
 }
 
@@ -125,7 +125,7 @@ function rangeOf({ offset, validator }: WantedBytes): Record<string, string> {
   return { range: `bytes=${String(offset)}-`, ...(validator === undefined ? {} : { 'if-range': validator }) };
 }
 
-/** A transfer coding beside `chunked` is not undone by Node, and nobody asked for one. */
+/** Node does not decode a transfer coding other than `chunked`, and the request asked for none. */
 function assertPlain(answer: HttpAnswer, url: URL): void {
   const coding = answer.header('transfer-encoding') ?? 'chunked';
   if (coding.trim().toLowerCase() === 'chunked') return;
@@ -143,10 +143,10 @@ function wholeOf(answer: HttpAnswer, url: URL): SourceAnswer {
   const webPage = /^text\/html\b/i.test(header('content-type') ?? '');
   const common = { offset: 0n, ends: hasEnd ? 'whole' : 'line', webPage, discard, receivedBytes } as const;
   const fresh = optional('freshness', freshness(answer));
-  // Of a content that is encoded, offsets are those of its encoded bytes.
+  // Offsets of encoded content count its encoded bytes.
   if (codings.length > 0)
     return { ...common, ...fresh, body: decodedBody(decoded(answer.body, codings), url), resumable: false };
-  // Chunks go before a length (RFC 9112, 6.3).
+  // Chunks take precedence over a length (RFC 9112, 6.3).
   const length = header('transfer-encoding') === undefined ? header('content-length') : undefined;
   if (length !== undefined && !/^\d{1,19}$/.test(length)) {
     discard();
@@ -162,7 +162,7 @@ function wholeOf(answer: HttpAnswer, url: URL): SourceAnswer {
   };
 }
 
-/** A part from the offset on that was asked for; undefined: none that can be used. */
+/** The answer if it is a usable part from the requested offset; otherwise undefined. */
 function partOf(answer: HttpAnswer, wanted: WantedBytes, url: URL): SourceAnswer | undefined {
   const { body, discard, receivedBytes, header } = answer;
   const range = contentRangeOf(answer) ?? restOf(answer, wanted);
@@ -188,7 +188,10 @@ function partOf(answer: HttpAnswer, wanted: WantedBytes, url: URL): SourceAnswer
   };
 }
 
-/** A part that does not say where it begins, of the same content, and just as long as the rest. */
+/**
+ * A part that does not declare its start, but is of the same content and exactly as long as the
+ * rest.
+ */
 function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: WantedBytes): ContentRange | undefined {
   const length = answer.header('content-length');
   if (length === undefined || totalBytes === undefined || validator === undefined) return undefined;
@@ -197,15 +200,15 @@ function restOf(answer: HttpAnswer, { offset, validator, totalBytes }: WantedByt
 }
 
 /**
- * Whether nothing is missing: the content is as long as what has come, and nothing says that it is
- * another one.
+ * Whether nothing is missing: the content is as long as the received bytes, and no header says that
+ * it is another content.
  */
 function isTheEnd(answer: HttpAnswer, { offset, validator, totalBytes }: WantedBytes): boolean {
   const same = validator === undefined || isSameContent(validator, answer);
   return same && lengthOf416(answer) === offset && (totalBytes ?? offset) === offset;
 }
 
-/** All has come already. */
+/** The answer for a file whose bytes have all arrived. */
 function theEnd({ offset, validator }: WantedBytes): SourceAnswer {
   const common = { offset, totalBytes: offset, ends: 'whole', webPage: false, resumable: true } as const;
   return {
@@ -223,7 +226,7 @@ function optional<K extends string, V>(key: K, value: V | undefined): Partial<Re
   return found;
 }
 
-/** Whatever a decoder finds wrong is the source's. */
+/** An error of the decoder is an error of the source. */
 async function* decodedBody(body: AsyncIterable<Uint8Array>, url: URL): AsyncGenerator<Uint8Array, void> {
   try {
     yield* body;
@@ -246,12 +249,12 @@ export function assertGood(answer: HttpAnswer, url: URL): void {
   const message = `${shown(url)} answers ${String(status)}`;
   if (NOT_FOUND.includes(status)) throw new HostlerError('SOURCE_NOT_FOUND', message, { facts });
   if (REFUSED.includes(status)) throw new HostlerError('SOURCE_REFUSED', message, { facts });
-  // Others that speak of the request will say the same the next time.
+  // Other 4xx statuses will not change with a retry.
   if (status < SERVER_ERRORS && !PASSING.includes(status)) throw new HostlerError('SOURCE_REFUSED', message, { facts });
   throw new HostlerError('SOURCE_UNAVAILABLE', message, { facts, ...retryAfter(answer) });
 }
 
-/** Seconds, or a time (RFC 9110, 10.2.3), which is by the clock of the server. */
+/** Seconds, or a date (RFC 9110, 10.2.3), which is by the server's clock. */
 function retryAfter({ header }: HttpAnswer): { readonly retryAfterMs?: number } {
   const text = header('retry-after') ?? '';
   const ms = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) * 1000 : timeOf(text) - now(header('date'));
@@ -263,7 +266,7 @@ function now(date = ''): number {
   return Number.isNaN(time) ? Date.now() : time;
 }
 
-/** Of the three forms the oldest says no zone. NaN: it is none of them. */
+/** The oldest of the three date formats has no time zone. NaN if the text is none of them. */
 function timeOf(text: string): number {
   return /\d\d:\d\d:\d\d/.test(text) ? Date.parse(/GMT$/.test(text) ? text : `${text} GMT`) : Number.NaN;
 }

@@ -9,13 +9,13 @@ import type { NetworkSource } from '../../domain/model/image-source.js';
 
 const headersSchema = z.record(z.string(), z.string());
 
-/** The token of the configuration, and the only server that may see it. */
+/** The token from the configuration, and the only server that may receive it. */
 export interface ConfiguredToken {
   readonly file: string;
   readonly origin: string;
 }
 
-/** Opens sources with what their callers, or the configuration, keep secret. */
+/** Opens sources with the secrets of their callers or of the configuration. */
 export class NetworkSources implements Sources {
   constructor(
     private readonly client: HttpClient,

@@ -1,32 +1,37 @@
-/** By which way a URL is reached: straight, or through a proxy. */
+/** How a URL is reached: directly or through a proxy. */
 import type { Agent } from 'node:http';
 import { HttpProxyAgent } from 'http-proxy-agent';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import { isMeant, type HostPattern } from '../config/host-list.js';
 
 export interface ProxyRules {
-  /** For URLs of http and of https; unset: they are asked for straight. */
+  /** Proxies for http and https URLs; unset: direct. */
   readonly http?: string;
   readonly https?: string;
-  /** Hosts that are asked straight all the same; a name means all below it too, as curl has it. */
+  /**
+   * Hosts that are reached directly despite the proxy; a name includes its subdomains, as in curl.
+   */
   readonly spared: readonly HostPattern[];
-  /** What callers keep secret may pass through it in the clear. */
+  /** Whether callers' secrets may pass through the proxy unencrypted. */
   readonly seesSecrets: boolean;
 }
 
-/** A proxy on the way. */
+/** A proxy for a URL. */
 export interface Detour {
   readonly agent: Agent;
-  /** It reads the headers, and may not see what a caller keeps secret. */
+  /** The proxy reads the headers and may not see callers' secrets. */
   readonly reads: boolean;
 }
 
-/** A proxy's addresses are tried one after the other: each but the last has a part of the time. */
+/**
+ * The addresses of a proxy are tried one after the other; each but the last gets a part of the
+ * time.
+ */
 const PROXY_ADDRESSES = 4;
 
 /**
- * Decides for each URL whether a proxy is used. Keeps the agents of the proxies, with one connect
- * timeout (`connectMs`) shared by a proxy's addresses.
+ * Decides for each URL whether a proxy is used. Holds the agents of the proxies; the addresses of
+ * one proxy share a connect timeout (`connectMs`).
  */
 export class Routes {
   readonly #proxies: { readonly http?: Agent; readonly https?: Agent };
@@ -37,17 +42,17 @@ export class Routes {
   ) {
     const patience = { autoSelectFamilyAttemptTimeout: Math.max(1, Math.ceil(connectMs / PROXY_ADDRESSES)) };
     this.#proxies = {
-      // Plain requests go to the proxy as they are, so that a distributor can answer them itself.
+      // Plain http requests are sent to the proxy itself, so that a caching proxy can answer them.
       ...(proxy.http === undefined ? {} : { http: new HttpProxyAgent(proxy.http, patience) }),
       ...(proxy.https === undefined ? {} : { https: new HttpsProxyAgent(proxy.https, patience) }),
     };
   }
 
-  /** The proxy on the way to a URL; undefined: there is none. */
+  /** The proxy for a URL; undefined: none. */
   detourTo(url: URL): Detour | undefined {
     const kind = url.protocol === 'https:' ? 'https' : 'http';
     const agent = isMeant(url, this.proxy.spared, 'below') ? undefined : this.#proxies[kind];
-    // What is https goes through it in a tunnel.
+    // https goes through the proxy in a tunnel.
     return agent && { agent, reads: kind === 'http' && !this.proxy.seesSecrets };
   }
 }

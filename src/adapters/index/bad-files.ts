@@ -3,13 +3,13 @@ import type { FileIdentity } from '../../domain/ports/handles.js';
 import { identityOf } from '../linux/device-identity.js';
 import { birthOf } from '../linux/system-sizes.js';
 
-/** A file as `RawDisks` knows files. */
+/** A file as `RawDisks` identifies it. */
 export interface Claimant extends FileIdentity {
   readonly birthTimeNs?: bigint;
   readonly lengthBytes: bigint;
 }
 
-/** The file of which the system says this. */
+/** The file with this stat. */
 export function claimantOf(stat: BigIntStats): Claimant {
   return { ...identityOf(stat), ...birthOf(stat), lengthBytes: stat.size };
 }
@@ -21,12 +21,12 @@ export interface BadFile {
 }
 
 /**
- * Everyone who may write into a root may fill it with such files, so only so many are named in the
- * life of a daemon, and by one look of a thread.
+ * Anyone who may write to a root can fill it with such files, so the number that is reported is
+ * limited, for the life of a daemon and for each scan.
  */
 export const MOST_BAD_FILES = 1000;
 
-/** Passes on the first of a thread's, so that it cannot flood the thread that hears of them. */
+/** Passes on only the first reports of a scan, so that it cannot flood the receiving thread. */
 export function firstOf(report: (bad: BadFile) => void): (bad: BadFile) => void {
   let count = 0;
   return (bad) => {
@@ -35,16 +35,16 @@ export function firstOf(report: (bad: BadFile) => void): (bad: BadFile) => void 
   };
 }
 
-/** One warning for each bad file, however many threads see it and however often. */
+/** Logs one warning for each bad file, however many threads report it and however often. */
 export class BadFileLog {
   readonly #named = new Set<string>();
 
   constructor(
-    /** Whether a file is a disk whose bytes are a guest's: nothing in it is wrong. */
+    /** Whether a file is a raw disk, whose bytes belong to a guest: its content is not an error. */
     private readonly isRaw: (file: Claimant) => boolean,
     private readonly warn: {
       bad(path: string, why: string): void;
-      /** More are not named. */
+      /** Called when the limit is reached: no more files are reported. */
       full(): void;
     },
   ) {}

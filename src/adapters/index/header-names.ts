@@ -1,4 +1,4 @@
-/** What the header of an image names. Synchronous calls: for threads of their own. */
+/** The file names in the header of an image. Makes synchronous calls, for worker threads. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { HostlerError } from '../../domain/model/errors.js';
 import { cached } from '../../domain/formats/head.js';
@@ -11,21 +11,21 @@ import { lengthNow } from '../linux/lengths.js';
 import { sourceOf } from '../linux/sync-look.js';
 
 /**
- * How images begin in which our readers find names of files: qcow, qed, vmdk; the text of a vmdk
- * begins in many ways.
+ * First bytes of formats whose headers can name files: qcow, qed, vmdk. A VMDK text descriptor can
+ * begin in many ways.
  */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
 const HEAD_BYTES = 512;
 /**
- * Of the descriptor of a VMDK: each is looked up for every question, and thousands of files may
- * name what is not there.
+ * Limit of paths in a VMDK descriptor: each is resolved for every question, and thousands of images
+ * may name missing files.
  */
 const MAX_PATHS = 16;
 const [QCOW2_NAME_END, MAX_NAME_BYTES] = [20, 1023];
 
 /**
- * Of an image: the paths of files that it names, the files of its folder with its data, and why it
- * cannot be read otherwise.
+ * What the index knows of an image: the paths of files that it names, the data files in its folder,
+ * and why it cannot be read.
  */
 export interface Head {
   readonly names: readonly string[];
@@ -34,9 +34,9 @@ export interface Head {
 }
 
 /**
- * Undefined when it is no container format. Fails with system errors, and with nothing that the
- * bytes could cause.
- * @param follow whether a link is followed, as devices are named by
+ * Undefined if the file is not in a container format. Fails with system errors; no content of the
+ * file makes it fail.
+ * @param follow whether a link is followed, as devices are named by links
  */
 export async function readNames(path: Buffer, follow: boolean): Promise<Head | undefined> {
   const flags = constants.O_RDONLY | constants.O_NONBLOCK | (follow ? 0 : constants.O_NOFOLLOW);
@@ -55,19 +55,19 @@ async function namesIn(bytes: ByteSource): Promise<Head | undefined> {
   try {
     const { backingFile, dataFile, extentNames = [] } = await READERS[format](bytes);
     const names = [backingFile, dataFile].flatMap((name) => (name === undefined ? [] : pathsIn(name)));
-    // qemu follows paths too, which are not read here.
+    // qemu also follows paths, so those are kept too; they are not read here.
     const paths = extentNames.filter((name) => name.includes('/')).slice(0, MAX_PATHS);
     const extents = extentNames.filter((name) => !name.includes('/'));
     return { names: [...names, ...paths], extents };
   } catch (error) {
     if (!(error instanceof HostlerError) || error.reason !== 'IMAGE_MALFORMED') throw error;
-    // Its tables are more than we read, or broken: it may need its base all the same.
+    // The tables are larger than the limit, or broken, but the image may still need its base.
     const backing = format === 'qcow2' ? await nameInQcow2(bytes) : undefined;
     return { bad: error.message, names: backing === undefined ? [] : pathsIn(backing) };
   }
 }
 
-/** Of one whose tables cannot be read. */
+/** The base name in a qcow2 whose tables cannot be read. */
 async function nameInQcow2(bytes: ByteSource): Promise<string | undefined> {
   const head = await bytes.read(0n, QCOW2_NAME_END);
   if (head.length < QCOW2_NAME_END) return undefined;
@@ -77,7 +77,7 @@ async function nameInQcow2(bytes: ByteSource): Promise<string | undefined> {
   return name.length < length || name.includes(0) ? undefined : name.toString('utf8');
 }
 
-/** By its first bytes; in a tree of a million files few are images. */
+/** Judged by its first bytes: in a tree of a million files few are images. */
 function couldNameAnother(fd: number): boolean {
   const first = Buffer.alloc(HEAD_BYTES);
   const length = readSync(fd, first, 0, HEAD_BYTES, 0);

@@ -13,23 +13,23 @@ import { asked } from '../gates/handles.js';
 import { procPath } from '../linux/proc-path.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 
-/** A thread's own heap would grow to what suits a whole program. */
+/** The default heap of a thread is sized for a whole program. */
 const YOUNG_MIB = 2;
 const STALLED = 'it does not answer';
 const WORKER = new URL('./root-index-worker.js', import.meta.url);
 
 export interface ImageIndexOptions {
   readonly roots: readonly RootToIndex[];
-  /** Folders that are left out, such as the daemon's own state. */
+  /** Folders that are left out, such as the daemon's state folder. */
   readonly closed: readonly string[];
   /**
-   * Whether a file is a disk whose bytes are a guest's: what it claims to be backed by counts for
-   * nothing.
+   * Whether a file is a raw disk, whose bytes belong to a guest: a backing file that it names does
+   * not count.
    */
   isRaw(file: Claimant): boolean;
-  /** A root that has said nothing for so long does not answer. */
+  /** How long a root may be silent before it counts as not answering. */
   readonly patienceMs: number;
-  /** Called for each bad file whenever it is looked at. */
+  /** Called for each bad file at each scan. */
   onBad(bad: BadFile): void;
   readonly log: {
     stalled(root: string): void;
@@ -39,23 +39,26 @@ export interface ImageIndexOptions {
   };
 }
 
-/** A root at its real path, and what it is now. */
+/** A root at its real path, and its current identity. */
 export interface RootToIndex {
   readonly path: string;
   readonly identity: FileIdentity;
   readonly holds: PlaceOfImages;
-  /** Why what lay in it in the daemon's life before cannot be seen now; undefined: it can. */
+  /**
+   * Why files that the root held in an earlier run of the daemon are not visible now; undefined if
+   * they are.
+   */
   absent(): string | undefined;
   /**
-   * Onto what is mounted there now: `identity` may be another one then. Fails where nobody can
-   * look.
+   * Updates the root to what is mounted there now; `identity` may then change. Fails if that cannot
+   * be determined.
    */
   follow(): Promise<void>;
 }
 
 /**
- * Which images of the roots are backed by others: a thread for each root keeps up with what is
- * there.
+ * Which images of the roots are backed by others. A thread for each root keeps its index up to
+ * date.
  */
 export class ImageIndex implements Dependants {
   readonly #roots: readonly IndexedRoot[];
@@ -64,13 +67,14 @@ export class ImageIndex implements Dependants {
     this.#roots = options.roots.map((root) => new IndexedRoot(root, options));
   }
 
-  /** Begins to look at everything, in the background; a question does so too. */
+  /** Starts the first scan in the background; a question starts it as well. */
   start(): void {
     for (const root of this.#roots) root.start();
   }
 
   /**
-   * A root that does not answer is named in the answer: what lies elsewhere does not wait for it.
+   * A root that does not answer is named in the result, so that results of other roots need not
+   * wait for it.
    */
   of({ device, inode }: FileIdentity): Promise<DependantsFound> {
     return this.#askAll({ file: { device, inode } });
@@ -83,7 +87,7 @@ export class ImageIndex implements Dependants {
 
   async #askAll(subject: IndexSubject): Promise<DependantsFound> {
     const answers = await Promise.all(this.#roots.map((root) => root.ask(subject)));
-    // A root may lie in another.
+    // Roots may be nested, so an image can be found twice.
     const claimants = answers.flatMap((each) => each.found).filter((each) => !this.options.isRaw(each.file));
     const found = [...new Map(claimants.map((each) => [each.path, each])).values()];
     const unseen = answers.flatMap((each) => each.unseen);
@@ -98,7 +102,7 @@ class IndexedRoot {
   #heardAt = Date.now();
   #stalled = false;
   #reported: ReadonlySet<string> = new Set();
-  /** What it is when all that belongs there is there. */
+  /** Identity of the root when its filesystem is mounted. */
   #first: FileIdentity | undefined;
 
   constructor(
@@ -108,7 +112,7 @@ class IndexedRoot {
     if (root.absent() === undefined) this.#first = root.identity;
   }
 
-  /** The whole of it could not be looked at. */
+  /** The result if the whole root could not be scanned. */
   #nothing(why: string): FoundDependants {
     return { found: [], unseen: [{ place: this.root.path, why, whole: true }] };
   }
@@ -123,7 +127,7 @@ class IndexedRoot {
       this.#hear(message);
     });
     worker.on('error', (error: unknown) => {
-      // The next question starts another.
+      // The next question starts another thread.
       this.#worker = undefined;
       this.options.log.failed(this.root.path, errorText(error) ?? 'unknown');
       for (const answer of this.#asked.values()) answer.resolve(this.#nothing('it could not be read'));
@@ -133,9 +137,9 @@ class IndexedRoot {
   }
 
   async ask(subject: IndexSubject): Promise<FoundDependants> {
-    // Until it is heard of again nobody waits for it.
+    // While the root is stalled, questions do not wait for it.
     if (this.#stalled) return this.#nothing(STALLED);
-    // A root that cannot be followed is looked at all the same: its thread finds out what is there.
+    // A root that cannot be followed is still scanned: its thread reports what it finds.
     await this.root.follow().catch((error: unknown) => this.#notFollowed(error));
     const question: IndexQuestion = { ...subject, id: this.#next++, root: this.root.identity };
     const answer = deferred<FoundDependants>();
@@ -158,8 +162,8 @@ class IndexedRoot {
   }
 
   /**
-   * What lay in the root at the start cannot be seen under another filesystem: nobody may take it
-   * for gone.
+   * Files that lay in the root at the start may be hidden by another filesystem now: they must not
+   * count as removed.
    */
   #withCovered({ found, unseen }: FoundDependants): FoundDependants {
     const { device, inode } = this.root.identity;
@@ -193,7 +197,9 @@ class IndexedRoot {
     this.#asked.get(message.id)?.resolve(message);
   }
 
-  /** A place that was reported and is seen again is reported again when it comes back. */
+  /**
+   * Reports a place once. A place that became visible again is reported again at its next failure.
+   */
   #tell(unseen: readonly Unseen[]): void {
     for (const each of unseen) if (!this.#reported.has(each.place)) this.options.log.unseen(this.root.path, each);
     this.#reported = new Set(unseen.map(({ place }) => place));

@@ -4,17 +4,17 @@ import type { BadFile } from './bad-files.js';
 import type { OvercommitJob, OvercommitMessage } from './overcommit-worker.js';
 
 const WORKER = new URL('./overcommit-worker.js', import.meta.url);
-/** A figure to plan by may be so old. */
+/** Maximum age of a figure for planning. */
 const FRESH_MS = 60_000;
-/** Looking takes at most a tenth of the time. */
+/**
+ * The pause after a scan is 9 times its duration, so that scans take at most a tenth of the time.
+ */
 const PAUSE_PER_LOOK = 9;
-/** A look that lasts so long is blocked by a filesystem that does not answer. */
+/** A scan that takes longer than this is blocked by a filesystem that does not answer. */
 const PATIENCE_MS = 600_000;
 const YOUNG_MIB = 2;
 
-/**
- * By how much sparse images of the roots may still grow; looked up in the background on request.
- */
+/** By how much sparse images of the roots may still grow; computed in the background on request. */
 export class OvercommitWatch implements Overcommit {
   #known: ReadonlyMap<bigint, bigint> | undefined;
   #begunAt = 0;
@@ -24,11 +24,11 @@ export class OvercommitWatch implements Overcommit {
   constructor(
     private readonly job: OvercommitJob,
     private readonly onFailed: (error: unknown) => void,
-    /** Called for each bad file at each look. */
+    /** Called for each bad file at each scan. */
     private readonly onBad: (bad: BadFile) => void,
   ) {}
 
-  /** The first figure is there some time after this. */
+  /** Starts the first scan; the figure is available some time later. */
   start(): void {
     const now = Date.now();
     if (this.#busy || now < this.#nextAt) return;
@@ -38,7 +38,7 @@ export class OvercommitWatch implements Overcommit {
       const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MIB };
       worker = new Worker(WORKER, { workerData: this.job, resourceLimits });
     } catch (error) {
-      // There is no thread to be had now; the figure is missed by nobody who cannot do without.
+      // No thread could be started. Nothing depends on this figure.
       this.onFailed(error);
       return;
     }

@@ -1,7 +1,4 @@
-/**
- * What images may still grow by. Synchronous calls: it runs in a thread of its own, where it holds
- * up nobody.
- */
+/** By how much images may still grow. Makes synchronous calls, so it runs in a worker thread. */
 import { closeSync, fstatSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cached } from '../../domain/formats/head.js';
@@ -14,18 +11,18 @@ import { look, openToLook, sourceOf } from '../linux/sync-look.js';
 import { birthOf, sizesOf } from '../linux/system-sizes.js';
 
 /**
- * For each device (as stat numbers it) below the folders, the virtual sizes of images beyond what
- * they take. The format is what the content claims, which a guest can write into a raw disk: a
- * figure to plan by, nothing to rely on, and at most 2^64-1.
+ * For each device (as numbered by stat) below the folders: the virtual sizes of images beyond their
+ * allocated bytes. The format is taken from the content, which a guest can forge in a raw disk: the
+ * figure is for planning only, and is limited to 2^64-1.
  */
 export async function overcommitted(
   folders: readonly string[],
   closed: readonly string[],
-  /** Called for each file that begins as an image and cannot be read as one. */
+  /** Called for each file that begins as an image but cannot be read as one. */
   onBad: (bad: BadFile) => void,
 ): Promise<ReadonlyMap<bigint, bigint>> {
   const sums = new Map<bigint, bigint>();
-  // One file may have several names, and lie in several roots.
+  // One file may have several names and lie in several roots.
   const seen = new Set<string>();
   const visit = async (folder: string): Promise<void> => {
     if (closed.includes(folder)) return;
@@ -51,7 +48,7 @@ export async function overcommitted(
 }
 
 /**
- * A broken header promises nothing, and a file that cannot be read fails nothing but itself: a
+ * A broken header counts as no growth, and a file that cannot be read affects no other file: a
  * guest may have written it.
  */
 async function virtualSize(path: string, length: bigint, onBad: (why: string) => void): Promise<bigint> {
@@ -62,7 +59,7 @@ async function virtualSize(path: string, length: bigint, onBad: (why: string) =>
     const format = await detectFormat(bytes);
     if (format === 'raw') return length;
     const { virtualSizeBytes, extentNames } = await READERS[format](bytes);
-    // The files with its data are counted themselves.
+    // Data files are counted themselves.
     return extentNames === undefined ? virtualSizeBytes : length;
   } catch (error) {
     onBad(error instanceof Error ? error.message : String(error));

@@ -1,17 +1,17 @@
 /**
- * Inside of the index a path is its bytes, a character each: not every name is UTF-8, and what has
- * such a name may need its base all the same.
+ * Inside the index a path is a string with one character for each byte: not every name is UTF-8,
+ * and an image with such a name may still need its base.
  */
 export function bytesOf(path: string): string {
   return Buffer.from(path).toString('latin1');
 }
 
-/** Such a path, for a call into the filesystem. */
+/** An index path as a Buffer, for system calls. */
 export function at(path: string): Buffer {
   return Buffer.from(path, 'latin1');
 }
 
-/** Such a path as messages name it. */
+/** An index path as messages show it. */
 export function shown(path: string): string {
   return at(path).toString('utf8');
 }

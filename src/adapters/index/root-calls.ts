@@ -4,13 +4,13 @@ import { errnoOf } from '../linux/errno.js';
 import { at, shown } from './path-bytes.js';
 
 /**
- * What images lie in. Nothing but its content tells of a change of a device: it is read anew each
+ * What a root holds. Only the content of a device shows a change, so devices are read again each
  * time.
  */
 export type PlaceOfImages = 'files' | 'devices';
 
 const BEAT_EVERY = 200;
-/** What has gone meanwhile, and what no path leads to any more: no tool can use it either. */
+/** The file was removed, or no path leads to it any more, so no tool can use it either. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENOMEDIUM'];
 
 /** Synchronous system calls below one root. */
@@ -24,7 +24,10 @@ export class RootCalls {
     private readonly beat: () => void,
   ) {}
 
-  /** What the call finds; undefined for what has gone; 'unseen', and noted, when it fails. */
+  /**
+   * The result of the call; undefined if the file is gone; 'unseen' if the call failed, which is
+   * noted in `unseen`.
+   */
   ask<T>(path: string, unseen: Unseen[], call: () => T): T | 'unseen' | undefined {
     try {
       return call();
@@ -33,7 +36,9 @@ export class RootCalls {
     }
   }
 
-  /** The same for the error of a call that has failed. Throws what is no error of the system. */
+  /**
+   * As `ask`, for the error of a call that has failed. Rethrows errors that are not system errors.
+   */
   failed(path: string, unseen: Unseen[], error: unknown): 'unseen' | undefined {
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
@@ -42,12 +47,12 @@ export class RootCalls {
     return 'unseen';
   }
 
-  /** Of a file, or of the device that a link leads to. */
+  /** Stat of a file, or of the device that a link leads to. */
   stat(path: string): BigIntStats {
     return (this.holds === 'files' ? lstatSync : statSync)(at(path), { bigint: true });
   }
 
-  /** To be called for each path that is looked at. */
+  /** Call it for each path that is examined. */
   pulse(): void {
     this.#count += 1;
     if (this.#count % BEAT_EVERY === 0) this.beat();

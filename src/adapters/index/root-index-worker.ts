@@ -1,4 +1,4 @@
-/** The thread that knows the images of one root; `image-index.ts` starts it. */
+/** The thread that holds the index of one root; `image-index.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import type { NameChange } from '../../domain/ports/changes.js';
@@ -9,13 +9,13 @@ import type { FileIdentity } from '../../domain/ports/handles.js';
 
 export interface IndexJob {
   readonly root: string;
-  /** What it is; a question says what it has become. */
+  /** Identity of the root at the start; a question carries its current identity. */
   readonly identity: FileIdentity;
   readonly closed: readonly string[];
   readonly holds: PlaceOfImages;
 }
 
-/** Who needs a file, or what is lost with a name. */
+/** The question: which images need a file, or which would lose a file if a name changes. */
 export type IndexSubject = { readonly file: FileIdentity } | { readonly place: string; readonly change: NameChange };
 
 export type IndexQuestion = IndexSubject & { readonly id: number; readonly root: FileIdentity };
@@ -23,7 +23,7 @@ export type IndexQuestion = IndexSubject & { readonly id: number; readonly root:
 export type IndexMessage =
   | { readonly kind: 'beat' }
   | { readonly kind: 'bad'; readonly bad: BadFile }
-  /** The first look is over. */
+  /** The first scan has ended. */
   | { readonly kind: 'looked'; readonly unseen: FoundDependants['unseen'] }
   | ({ readonly kind: 'found'; readonly id: number } & FoundDependants)
   | { readonly kind: 'failed'; readonly id: number; readonly text: string };
@@ -43,7 +43,7 @@ const index = new RootIndex(
 
 const waiting: IndexQuestion[] = [];
 
-/** One look for all that wait; the first look at everything comes before all questions. */
+/** One scan serves all waiting questions; the first full scan runs before all questions. */
 let work: Promise<unknown> = index
   .refresh()
   .then(() => say({ kind: 'looked', unseen: index.unseen }))
@@ -54,7 +54,8 @@ port?.on('message', (question: IndexQuestion) => {
 });
 
 async function answerAll(): Promise<void> {
-  // Those that come in while it works are not answered by what it has seen before they came.
+  // Questions that arrive during a scan are not answered by it: it may have missed what changed
+  // before they arrived.
   const questions = waiting.splice(0);
   try {
     const last = questions.at(-1);

@@ -1,6 +1,6 @@
 /**
- * Which images below a folder need other files: one that they are backed by, or those that hold
- * their data. Synchronous calls: it runs in a thread of its own, where it holds up nobody.
+ * Which images below a folder need other files: their backing file or their data files. Makes
+ * synchronous calls, so it runs in a worker thread.
  */
 import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -13,29 +13,30 @@ import { at, bytesOf, shown } from './path-bytes.js';
 import { RootCalls, type PlaceOfImages } from './root-calls.js';
 import { RootScan, type Image } from './root-scan.js';
 
-/** What was found, and the places at which nobody could look. */
+/** The images that were found, and the places that could not be read. */
 export interface FoundDependants {
   readonly found: readonly (Dependant & { readonly file: Claimant })[];
   readonly unseen: readonly Unseen[];
 }
 
-/** @param from what names the path: the place of what cannot be seen */
+/** @param from the image that names the path, which is reported if the path cannot be read */
 type LeadsTo = (path: string, from: string) => boolean;
 
 /**
- * What one root holds: which images in it need a file, or would lose one. Makes synchronous calls,
- * so it belongs in a worker thread.
+ * The images of one root: which of them need a file, or would lose one. Makes synchronous calls, so
+ * it belongs in a worker thread.
  */
 export class RootIndex {
   readonly #calls: RootCalls;
   readonly #scan: RootScan;
 
   /**
-   * @param identity what the root is: something else at its path is not the root
+   * @param identity identity of the root: another folder at its path is not the root
    * @param beat called now and then while it works
-   * @param onBad called for each file that begins as an image and cannot be read as one, when it is
-   * looked at
-   * @param holds devices may be named by links, as LVM names them
+   * @param onBad called for each file that begins as an image and cannot be read as one, whenever
+   * it is examined
+   * @param holds whether the root holds files or devices; devices may be named by links, as LVM
+   * does
    */
   constructor(
     root: string,
@@ -49,17 +50,17 @@ export class RootIndex {
     this.#scan = new RootScan(bytesOf(root), identity, closed.map(bytesOf), this.#calls, onBad);
   }
 
-  /** Looks at what is there now. @param root what the root has become */
+  /** Scans the current state. @param root the current identity of the root */
   refresh(root?: FileIdentity): Promise<void> {
     return this.#scan.refresh(root);
   }
 
-  /** The places at which the last look could not look. */
+  /** The places that the last scan could not read. */
   get unseen(): readonly Unseen[] {
     return this.#scan.unseen;
   }
 
-  /** Images that need this file, as they were at the last look. */
+  /** Images that needed this file at the last scan. */
   dependantsOf(file: FileIdentity): FoundDependants {
     const unseen = [...this.#scan.unseen];
     const found: FoundDependants['found'][number][] = [];
@@ -79,8 +80,8 @@ export class RootIndex {
   }
 
   /**
-   * Images that would not find a file any more, as they were at the last look.
-   * @param place the real path of the name that goes
+   * Images that would no longer find a file, as of the last scan.
+   * @param place the real path of the name that is removed
    */
   onName(place: string, change: NameChange): FoundDependants {
     const unseen = [...this.#scan.unseen];
@@ -107,8 +108,8 @@ export class RootIndex {
   }
 
   /**
-   * Of a path that is there: where it leads below the place, by the names of its folders. Thousands
-   * of images may name the same path: it is looked at once.
+   * For an existing path: where it leads below the place, by the names of its folders. Thousands of
+   * images may name the same path, so results are cached.
    */
   #belowPlace(place: string, unseen: Unseen[]): (path: string) => LostName | undefined {
     const [folders, looked] = [new Map<string, string | undefined>(), new Map<string, LostName | undefined>()];
@@ -138,8 +139,8 @@ export class RootIndex {
   }
 
   /**
-   * Whether a name in a folder leads to the file. One image can name hundreds, and a thousand
-   * images those of each other: only what is there is looked at, and once.
+   * Whether a name in a folder leads to the file. One image can name hundreds of files, and a
+   * thousand images those of each other: only existing names are resolved, each once.
    */
   #extentsIn(folder: string, images: ReadonlyMap<string, Image>, leadsTo: LeadsTo, unseen: Unseen[]) {
     const none = ![...images.values()].some(({ extents }) => extents.length > 0);
@@ -151,7 +152,7 @@ export class RootIndex {
     };
   }
 
-  /** Thousands of images may name the same path: it is looked at once. */
+  /** Thousands of images may name the same path, so results are cached. */
   #leadingTo({ device, inode }: FileIdentity, unseen: Unseen[]): LeadsTo {
     const looked = new Map<string, boolean>();
     return (path, from) => {

@@ -9,10 +9,13 @@ import { readNames, type Head } from './header-names.js';
 import { at, bytesOf, shown } from './path-bytes.js';
 import type { RootCalls } from './root-calls.js';
 
-/** What was changed so shortly before a look may change again within the same tick of the clock. */
+/**
+ * A folder or file that was changed less than 2 s before a scan may change again within the same
+ * tick of the clock.
+ */
 const SETTLED_NS = 2_000_000_000n;
 
-/** A folder as it was at the last look. */
+/** A folder as of the last scan. */
 export interface Folder {
   readonly inode: bigint;
   readonly mtimeNs: bigint;
@@ -20,21 +23,21 @@ export interface Folder {
   readonly folders: readonly string[];
   readonly images: Map<string, Image>;
   /**
-   * Files that are no images, by the time of their last change, in ms: a change may make one of
-   * them an image.
+   * Files that are not images, with the time of their last change in ms: a change may turn one into
+   * an image.
    */
   readonly others: ReadonlyMap<string, number>;
 }
 
-/** An image as it was at the last look. */
+/** An image as of the last scan. */
 export interface Image {
   readonly stamp: string;
   readonly settled: boolean;
-  /** Absolute paths of the files that it needs now. */
+  /** Absolute paths of the files that it currently needs. */
   readonly needs: readonly string[];
-  /** Those of them that it names relative to its folder. */
+  /** The subset that it names relative to its folder. */
   readonly relative: readonly string[];
-  /** Names in its own folder of the files with its data. */
+  /** Names of its data files, which lie in its own folder. */
   readonly extents: readonly string[];
 }
 
@@ -44,24 +47,24 @@ interface Sorted {
   readonly others: Map<string, number>;
 }
 
-/** Stands for the time of a file that could not be looked at: it equals none. */
+/** Stands for the time of a file that could not be examined: NaN equals no time. */
 const NOT_SEEN = Number.NaN;
-/** What mkfs makes is the superuser's alone, and holds nobody's images. */
+/** mkfs creates this folder for the superuser only; it holds no images. */
 const NOT_LOOKED_INTO = ['lost+found'];
 
 /**
- * The folders of a root with the images in them. Each look reads again only what changed since the
- * last one. Makes synchronous calls, so it belongs in a worker thread.
+ * The folders of a root with their images. Each scan reads only what changed since the last one.
+ * Makes synchronous calls, so it belongs in a worker thread.
  */
 export class RootScan {
   #folders = new Map<string, Folder>();
   #unseen: Unseen[] = [];
 
   /**
-   * @param root its bytes, and those of the folders in it that are not looked into
-   * @param identity what the root is: something else at its path is not the root
-   * @param onBad called for each file that begins as an image and cannot be read as one, when it is
-   * looked at
+   * @param root path of the root in bytes, and the folders in it that are skipped
+   * @param identity identity of the root: another folder at its path is not the root
+   * @param onBad called for each file that begins as an image and cannot be read as one, whenever
+   * it is examined
    */
   constructor(
     private readonly root: string,
@@ -71,20 +74,20 @@ export class RootScan {
     private readonly onBad: (bad: BadFile) => void,
   ) {}
 
-  /** The folders by their paths, as they were at the last look. */
+  /** The folders by their paths, as of the last scan. */
   get folders(): ReadonlyMap<string, Folder> {
     return this.#folders;
   }
 
-  /** The places at which the last look could not look. */
+  /** The places that the last scan could not read. */
   get unseen(): readonly Unseen[] {
     return this.#unseen;
   }
 
   /**
-   * Looks at what is there now. Folders that have not changed are not listed again; files always
-   * are looked at, for a header can be written in place, and over what was none.
-   * @param root what the root has become
+   * Scans the current state. Unchanged folders are not listed again; files are always examined,
+   * because a header can be written in place, also over a file that was not an image.
+   * @param root the current identity of the root
    */
   async refresh(root = this.identity): Promise<void> {
     this.identity = root;
@@ -99,7 +102,7 @@ export class RootScan {
     await this.#visit(this.root, before);
   }
 
-  /** Why the root itself cannot be looked at; undefined: it can. */
+  /** Why the root itself cannot be read; undefined: it can. */
   #absent(): string | undefined {
     try {
       const { dev, ino } = lstatSync(at(this.root), { bigint: true });
@@ -115,7 +118,7 @@ export class RootScan {
     if (this.closed.includes(path)) return;
     const stat = this.calls.ask(path, this.#unseen, () => lstatSync(at(path), { bigint: true }));
     const last = before.get(path);
-    // What was known of a folder that cannot be looked at now is still the best that is known.
+    // If a folder cannot be read now, its last known state is kept.
     if (stat === 'unseen') {
       this.#keep(path, last, before);
       return;
@@ -166,9 +169,7 @@ export class RootScan {
     };
   }
 
-  /**
-   * Of a folder whose names are the same: its images, and those of the others that have changed.
-   */
+  /** For a folder whose names are unchanged: its images, and the other files that have changed. */
   async #again(path: string, known: Folder): Promise<Folder> {
     const images = new Map<string, Image>();
     const others = new Map<string, number>();
@@ -178,8 +179,8 @@ export class RootScan {
   }
 
   /**
-   * Puts a file where it belongs. One that was no image is looked into when it has changed; what
-   * takes a name changes then.
+   * Classifies a file. A file that was not an image is read again after a change; a new file under
+   * a name also changes its time.
    */
   async #file(path: string, name: string, known: Folder | undefined, { images, others }: Sorted): Promise<void> {
     const changedMs = known?.others.get(name);
@@ -198,8 +199,8 @@ export class RootScan {
   }
 
   /**
-   * The time of its last change, in ms, of what is no image and will not soon be one; undefined of
-   * what has gone or is no file.
+   * The image, if the file is one or changed too recently to tell; otherwise the time of its last
+   * change in ms. Undefined if it is gone or of another kind.
    */
   async #look(path: string, known: Image | undefined): Promise<Image | number | undefined> {
     this.calls.pulse();
@@ -228,7 +229,7 @@ export class RootScan {
   }
 }
 
-/** As Node itself shows it in numbers. */
+/** Milliseconds as Node shows them in a numeric stat. */
 function msOf(ns: bigint): number {
   return Number(ns / 1_000_000_000n) * 1000 + Number(ns % 1_000_000_000n) / 1_000_000;
 }

@@ -13,12 +13,12 @@ import { FIELDS, KINDS, type ListAnswer, type PageColumns } from './list-protoco
 import { ListThread } from './list-thread.js';
 import type { PageJob } from './page-reader.js';
 
-/** Entries that are taken apart in one turn. */
+/** Entries that are decoded in one turn of the event loop. */
 const ENTRIES_AT_ONCE = 200;
 
 /**
- * Lists folders in a thread for each root: a folder of a million names takes that seconds to read
- * and to sort, and one in a root that hangs holds up no other root.
+ * Lists folders in one thread for each root. Reading and sorting a folder of a million names takes
+ * seconds, and a root that hangs delays no other root.
  */
 export class FolderLister {
   readonly #threads = new Map<RootGate | undefined, ListThread>();
@@ -50,7 +50,7 @@ export class FolderLister {
     }
   }
 
-  /** Each step is a call into the root: one that hangs in the middle is ROOT_STALLED. */
+  /** Each step is a call into the root. A step that hangs fails with ROOT_STALLED. */
   async #read(folder: Entry, job: PageJob, signal: AbortSignal): Promise<PageColumns> {
     const thread = this.#threadOf(folder);
     const id = thread.newId();
@@ -111,7 +111,7 @@ function entryOf(name: string, numbers: readonly bigint[]): ListedEntry {
   };
 }
 
-/** A character a byte, as the thread has names. */
+/** Text with one character for each byte, as the thread encodes names. */
 function characters(name: string): string {
   return Buffer.from(name).toString('latin1');
 }

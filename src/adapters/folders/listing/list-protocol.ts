@@ -1,23 +1,26 @@
-/** What the thread of lists and the main thread say to each other. */
+/** Messages between the listing thread and the main thread. */
 import type { FileKind } from '../../../domain/ports/handles.js';
 import type { PageJob } from './page-reader.js';
 
-/** Each gets one answer, `end` none. */
+/** Each question gets one answer, except `end`, which gets none. */
 export type ListQuestion =
   | { readonly id: number; readonly kind: 'begin'; readonly job: PageJob }
   | { readonly id: number; readonly kind: 'step' | 'end' };
 
-/** Few objects, whatever the size: the main thread takes them apart in turns. */
+/**
+ * Columns instead of objects for each entry: few objects whatever the size, which the main thread
+ * decodes in turns.
+ */
 export interface PageColumns {
-  /** Joined by slashes, which no name has; a character a byte. */
+  /** Joined by slashes, which no name contains; one character for each byte. */
   readonly names: string;
-  /** Of each entry so many as `FIELDS`. */
+  /** As many numbers for each entry as `FIELDS` has. */
   readonly numbers: readonly bigint[];
   readonly more: boolean;
   readonly last: string | undefined;
 }
 
-/** Of each entry, in this order; the kind is its place in `KINDS`. */
+/** Fields of each entry in this order; the kind is an index into `KINDS`. */
 export const FIELDS = ['kind', 'lengthBytes', 'allocatedBytes', 'mode', 'uid', 'gid', 'modifyTimeNs'] as const;
 export const KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
 

@@ -4,7 +4,7 @@ import { errorText } from '../../telemetry/log.js';
 import type { ListAnswer, ListQuestion } from './list-protocol.js';
 
 const WORKER = new URL('./list-worker.js', import.meta.url);
-/** What it keeps in memory is for the next page, which nobody asks for so late. */
+/** The thread caches names for the next page; after this time no next page is expected. */
 const IDLE_MS = 60_000;
 
 interface Waiting {
@@ -12,19 +12,19 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** A thread that lists folders; it runs only while somebody lists. */
+/** A thread that lists folders. It runs only while lists are being read. */
 export class ListThread {
   #worker: Worker | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #idle: NodeJS.Timeout | undefined;
   #next = 0;
 
-  /** For the questions about one page. */
+  /** A new id for the questions about one page. */
   newId(): number {
     return this.#next++;
   }
 
-  /** The answer may never come where a filesystem hangs. */
+  /** The answer may never arrive if a filesystem hangs. */
   ask(question: Exclude<ListQuestion, { kind: 'end' }>): Promise<ListAnswer> {
     clearTimeout(this.#idle);
     return new Promise((resolve, reject) => {
@@ -33,7 +33,7 @@ export class ListThread {
     });
   }
 
-  /** No more questions about this page come. */
+  /** Tells the thread that no more questions about this page follow. */
   end(id: number): void {
     this.#worker?.postMessage({ id, kind: 'end' } satisfies ListQuestion);
     clearTimeout(this.#idle);
@@ -51,7 +51,7 @@ export class ListThread {
       this.#waiting.delete(answer.id);
     });
     worker.on('error', (cause: unknown) => {
-      // The next question starts another.
+      // The next question starts another thread.
       if (this.#worker === worker) this.#worker = undefined;
       for (const { reject } of this.#waiting.values())
         reject(new HostlerError('BUG', `the thread of lists broke: ${errorText(cause) ?? 'unknown'}`, { cause }));
@@ -65,7 +65,7 @@ export class ListThread {
     if (this.#waiting.size > 0) return;
     const worker = this.#worker;
     this.#worker = undefined;
-    // One that hangs in a filesystem ends when that answers.
+    // A thread that hangs in a filesystem ends when that filesystem answers.
     void worker?.terminate();
   }
 }

@@ -9,7 +9,7 @@ import { KINDS, type ListAnswer, type ListQuestion, type PageColumns } from './l
 import { PageReader, type NamedStats } from './page-reader.js';
 import { WindowStore } from './window-store.js';
 
-/** Of all windows of the thread. */
+/** Memory limit of all windows of the thread together. */
 const MAX_BYTES = 64 * 1024 * 1024;
 const PERMISSION_BITS = 0o7777n;
 
@@ -48,7 +48,7 @@ function columns({ found, more, last }: NamedStats): PageColumns {
   return { names: found.map(({ name }) => name).join('/'), numbers, more, last };
 }
 
-/** As `FIELDS` has them. */
+/** The fields of an entry in the order of `FIELDS`. */
 function numbersOf(stat: BigIntStats): bigint[] {
   const { lengthBytes, allocatedBytes } = sizesOf(stat);
   const { mode, uid, gid, mtimeNs } = stat;

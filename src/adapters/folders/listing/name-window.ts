@@ -1,32 +1,32 @@
 /**
- * Names of a folder in the order of their bytes. A name is a string of a character a byte: not
- * every name is UTF-8, and the order of such strings is that of the bytes.
+ * Names of a folder in byte order. A name is a string with one character for each byte: not every
+ * name is UTF-8, and such strings sort in byte order.
  */
 import { isPlanted } from '../../../domain/model/planted-faults.js';
 
-/** Names that follow each other in the order: all that the folder has between both ends. */
+/** Consecutive names in the order: all names of the folder between both ends. */
 export interface NameWindow {
-  /** The window begins after this name; unset: with the first one. */
+  /** The window begins after this name; unset: at the first name. */
   readonly after: string | undefined;
-  /** Sorted. */
+  /** In byte order. */
   readonly names: readonly string[];
-  /** It ends with the folder's last name. */
+  /** Whether the window ends with the folder's last name. */
   readonly toTheEnd: boolean;
-  /** Memory that it takes, about. */
+  /** Approximate memory of the window. */
   readonly bytes: number;
 }
 
-/** What a string takes beside its characters, with its place in a list. */
+/** Overhead of a string beyond its characters, with its slot in an array. */
 const STRING_BYTES = 40;
 
-/** Collects the smallest names after one, whatever the size of the folder. */
+/** Collects the smallest names after a given one, whatever the size of the folder. */
 export class NameCollector {
   #names: string[] = [];
   #bytes = 0;
-  /** No larger name gets in. */
+  /** Names larger than this are not collected. */
   #limit: string | undefined;
 
-  /** @param maxBytes of the window; while it collects, twice as many */
+  /** @param maxBytes of the finished window; up to twice as much while collecting */
   constructor(
     private readonly after: string | undefined,
     private readonly maxBytes: number,
@@ -40,7 +40,7 @@ export class NameCollector {
     if (this.#bytes > 2 * this.maxBytes) this.#cut();
   }
 
-  /** At least one name, if there is any. */
+  /** Holds at least one name, if the folder has one after the start. */
   window(): NameWindow {
     this.#cut();
     const { after } = this;
@@ -48,7 +48,7 @@ export class NameCollector {
   }
 
   #cut(): void {
-    // Without a comparison of ours: by the numbers of the characters, which are the bytes.
+    // The default sort compares character codes, which are the bytes.
     this.#names.sort();
     let [count, bytes] = [0, 0];
     for (const name of this.#names) {
@@ -67,14 +67,17 @@ function sizeOf(name: string): number {
   return name.length + STRING_BYTES;
 }
 
-/** Whether the name after this one is in the window, or the window shows that there is none. */
+/** Whether the window holds the name after this one, or shows that there is none. */
 export function holdsNext({ after, names, toTheEnd }: NameWindow, name: string | undefined): boolean {
   if (after !== undefined && (name === undefined || name < after)) return false;
   const last = names.at(-1);
   return toTheEnd || (last !== undefined && (name === undefined || name < last));
 }
 
-/** Of a window that holds the next name: so many names after this one; whether there are more. */
+/**
+ * The next names after this one, at most `limit`, from a window that holds them; and whether more
+ * follow.
+ */
 export function namesAfter(
   { names, toTheEnd }: NameWindow,
   name: string | undefined,

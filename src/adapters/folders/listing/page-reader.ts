@@ -1,4 +1,4 @@
-/** One page of a folder, in steps. Synchronous calls: for the thread of lists. */
+/** One page of a folder, read in steps. Makes synchronous calls, for the listing thread. */
 import { closeSync, constants, fstatSync, lstatSync, opendirSync, openSync, type BigIntStats, type Dir } from 'node:fs';
 import { bytesOf, namesAsBytes } from '../../linux/names-as-bytes.js';
 import { below } from '../../trees/folder-bytes.js';
@@ -7,33 +7,33 @@ import { NameCollector, namesAfter, type NameWindow } from './name-window.js';
 import { stampOf, type FolderStamp, type WindowStore } from './window-store.js';
 
 export interface PageJob {
-  /** Descriptor of the folder, which is there until the first step has ended. */
+  /** Descriptor of the folder, which is open until the first step has ended. */
   readonly fd: number;
   readonly device: bigint;
   readonly inode: bigint;
-  /** A character a byte; see `name-window.ts`. */
+  /** One character for each byte; see `name-window.ts`. */
   readonly after: string | undefined;
   readonly size: number;
-  /** Names that are left out, and how names begin that are. */
+  /** Names that are left out, and prefixes of names that are left out. */
   readonly hidden: readonly string[];
   readonly hiddenPrefix: string;
 }
 
-/** Names and what they stand for; what has gone since it was read is left out. */
+/** Names with their stats. Entries that were removed since the folder was read are left out. */
 export interface NamedStats {
   readonly found: readonly { readonly name: string; readonly stat: BigIntStats }[];
   readonly more: boolean;
-  /** The last name that was looked at, also if it has gone. */
+  /** The last name that was examined, also if its entry was removed. */
   readonly last: string | undefined;
 }
 
 const OPEN = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NONBLOCK;
-/** Read from the kernel at once. */
+/** Entries in one read from the kernel. */
 const NAMES_AT_ONCE = 1024;
-/** Of a window: about 350,000 names of 20 bytes. */
+/** Memory limit of one window: about 350,000 names of 20 bytes. */
 const WINDOW_BYTES = 20 * 1024 * 1024;
 
-/** Makes one page. Each `step` takes about 20 ms, and more only to sort a large folder. */
+/** Reads one page. Each `step` takes about 20 ms; only sorting a large folder takes longer. */
 export class PageReader {
   readonly #fd: number;
   readonly #steps: Generator<undefined, NamedStats>;
@@ -53,7 +53,7 @@ export class PageReader {
     return value;
   }
 
-  /** Closes what is open. */
+  /** Closes the open descriptors. */
   end(): void {
     this.#steps.return({ found: [], more: false, last: undefined });
     closeSync(this.#fd);

@@ -1,20 +1,23 @@
 import type { BigIntStats } from 'node:fs';
 import { holdsNext, type NameWindow } from './name-window.js';
 
-/** What was changed so shortly before it was read may change again within the clock's same tick. */
+/**
+ * A folder that was changed less than 2 s before it was read may change again within the same tick
+ * of the clock.
+ */
 const SETTLED_NS = 2_000_000_000n;
 
-/** When a folder was read, and what it was then. */
+/** When a folder was read, and its stat at that time. */
 export interface FolderStamp {
   readonly key: string;
-  /** The key is that of no later folder that gets the number of the inode. */
+  /** Whether the key can belong to no later folder that reuses the inode number. */
   readonly isUnique: boolean;
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
   readonly readAtNs: bigint;
 }
 
-/** Of a folder that is read from now on. */
+/** The stamp of a folder that is about to be read. */
 export function stampOf({ dev, ino, mtimeNs, ctimeNs, birthtimeNs }: BigIntStats): FolderStamp {
   const key = [dev, ino, birthtimeNs].join(':');
   return { key, isUnique: birthtimeNs !== 0n, mtimeNs, ctimeNs, readAtNs: BigInt(Date.now()) * 1_000_000n };
@@ -26,18 +29,18 @@ interface Kept {
 }
 
 /**
- * Windows of folders that were read lately, as many as fit. A list that goes on may use one,
- * although the folder has changed since: what was made or removed meanwhile may come or not. A list
- * that begins may not, and makes the store forget what is older than its beginning.
+ * Windows of recently read folders, as many as fit. A continued list may use a window although the
+ * folder has changed since: names added or removed in between may appear or not. A new list may
+ * not, and drops windows that are older than its beginning.
  */
 export class WindowStore {
-  /** In the order of their last use. */
+  /** Least recently used first. */
   readonly #kept = new Set<Kept>();
   #bytes = 0;
 
   constructor(private readonly maxBytes: number) {}
 
-  /** @param after the last name that was listed; unset: the list begins */
+  /** @param after the last name that was listed; unset: a new list */
   find(now: FolderStamp, after: string | undefined): NameWindow | undefined {
     if (after === undefined || !now.isUnique)
       for (const each of this.#kept) if (isOutdated(each.stamp, now)) this.#forget(each);
