@@ -12,7 +12,7 @@ SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -pa
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients test-nova contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ test-languages: setup build ## compile the contract as a stranger would, in each
 
 test-clients: setup build ## run the tests and the example scheduler of each client library (ONLY=python)
 	@scripts/client-libraries.sh $(ONLY)
+
+test-nova: setup build ## run the tests of the integration with OpenStack Nova, which it installs (Debian's python3-nova)
+	@scripts/client-libraries.sh nova
 
 contract: $(NPM_STAMP) ## pack the contract: dist/hostler-proto-VERSION.tar.gz
 	@scripts/contract.sh

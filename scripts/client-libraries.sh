@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs clients/LANGUAGE/test.sh of each client library. The last line is `N passed, N failed, N
-# skipped`, with what the suites before it counted (HOSTLER_TEST_COUNTS). A language that cannot be
-# installed here is one skip, with its reason.
-#   scripts/client-libraries.sh [LANGUAGE…]
+# Runs clients/LANGUAGE/test.sh of each client library, or integrations/NAME/test.sh. The last line
+# is `N passed, N failed, N skipped`, with what the suites before it counted (HOSTLER_TEST_COUNTS).
+# What cannot be installed here is one skip, with its reason.
+#   scripts/client-libraries.sh [LANGUAGE… | NAME…]
 set -u
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"
@@ -12,7 +12,9 @@ passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0} worst=0
 mkdir -p .cache/clients
 # Two at a time, because they wait more than they compute; each leaves nothing: see there.
 run() {
-  scripts/contained.sh --online "clients/$1/test.sh" >".cache/clients/$1.log" 2>&1 </dev/null
+  local folder=clients/$1
+  [ -d "$folder" ] || folder=integrations/$1
+  scripts/contained.sh --online "$folder/test.sh" >".cache/clients/$1.log" 2>&1 </dev/null
   echo $? >".cache/clients/$1.code"
 }
 export -f run

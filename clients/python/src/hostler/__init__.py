@@ -6,6 +6,7 @@
 
 from importlib.metadata import version as _version
 
+from hostler._channel import Channel
 from hostler._client import Client
 from hostler._operation import Operation
 from hostler._retry import Retry
@@ -26,6 +27,7 @@ from hostler.errors import (
 __version__ = _version("hostler")
 
 __all__ = [
+    "Channel",
     "Client",
     "ConfigurationError",
     "ContractError",

@@ -10,7 +10,7 @@ from typing import Any, Callable, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from hostler._channel import OPTIONS, credentials, serialize, status_error
+from hostler._channel import Channel, grpc_channel, serialize, status_error
 from hostler._diagnosis import diagnose
 from hostler._operation import Operation
 from hostler._retry import NO_RETRY, Attempts, Retry, has_request_id, with_request_id
@@ -24,15 +24,15 @@ A = TypeVar("A", bound=Message)
 class Calls:
     """A channel to one daemon, on which calls are made by the names of their methods."""
 
-    def __init__(self, settings: Settings, retry: Retry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        retry: Retry,
+        channel: Callable[[Settings], Channel] = grpc_channel,
+    ) -> None:
         self.settings = settings
         self.retry = retry
-        proof = credentials(settings)
-        self._channel = (
-            grpc.insecure_channel(settings.target, OPTIONS)
-            if proof is None
-            else grpc.secure_channel(settings.target, proof, OPTIONS)
-        )
+        self._channel = channel(settings)
 
     def close(self) -> None:
         """End all calls."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -27,6 +27,38 @@ OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+class Channel(Protocol):
+    """A transport of calls: the part of grpc.Channel that the client uses.
+
+    Each method returns a function that takes a request, or an iterator of requests, and `timeout`.
+    It returns the answer or an iterator of answers, which has `cancel()`. What fails raises a
+    grpc.RpcError that has `code()`, `details()` and `trailing_metadata()`.
+    """
+
+    def unary_unary(self, method: str, serialize: Any, parse: Any, /) -> Callable[..., Any]:
+        """One request, one answer."""
+
+    def unary_stream(self, method: str, serialize: Any, parse: Any, /) -> Callable[..., Any]:
+        """One request, many answers."""
+
+    def stream_unary(self, method: str, serialize: Any, parse: Any, /) -> Callable[..., Any]:
+        """Many requests, one answer."""
+
+    def stream_stream(self, method: str, serialize: Any, parse: Any, /) -> Callable[..., Any]:
+        """Many requests, many answers."""
+
+    def close(self) -> None:
+        """End all calls."""
+
+
+def grpc_channel(settings: Settings) -> Channel:
+    """Make a channel of gRPC's own library, which connects with its first call."""
+    proof = credentials(settings)
+    if proof is None:
+        return grpc.insecure_channel(settings.target, OPTIONS)
+    return grpc.secure_channel(settings.target, proof, OPTIONS)
 
 
 def credentials(settings: Settings) -> grpc.ChannelCredentials | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from hostler import v1
 from hostler._blocks import DownloadFile, PathLike, UploadFile
 from hostler._calls import Calls
+from hostler._channel import Channel, grpc_channel
 from hostler._contract import missing_of, unserved
 from hostler._retry import Retry
 from hostler._services import Services
@@ -33,6 +36,7 @@ class Client(Services):
         tls: Tls | None = None,
         context: str | None = None,
         retry: Retry | None = None,
+        channel: Callable[[Settings], Channel] = grpc_channel,
     ) -> None:
         """Choose a daemon.
 
@@ -40,9 +44,10 @@ class Client(Services):
         tls: the files of mutual TLS, for TCP.
         context: the name of a context in the file of contexts.
         retry: how calls with a request_id are made again.
+        channel: makes the transport, for programs in which gRPC's own library cannot work.
         """
         settings = resolve(address, tls, context)
-        self._calls = Calls(settings, retry or Retry())
+        self._calls = Calls(settings, retry or Retry(), channel)
         self._host: v1.GetHostInfoResponse | None = None
         super().__init__(self._calls)
 

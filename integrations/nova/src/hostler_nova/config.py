@@ -1,0 +1,47 @@
+"""The section `[hostler]` of nova.conf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_config import cfg
+
+GROUP = "hostler"
+OPTIONS = [
+    cfg.StrOpt(
+        "address",
+        default="unix:///run/hostler/hostler.sock",
+        help="Where hostlerd of this host answers: unix:///PATH or tcp://HOST:PORT.",
+    ),
+    cfg.StrOpt("tls_ca", help="With tcp: the authorities that may sign hostlerd's certificate."),
+    cfg.StrOpt("tls_cert", help="With tcp: the certificate of this host's Nova."),
+    cfg.StrOpt("tls_key", help="With tcp: the key of tls_cert."),
+    cfg.BoolOpt(
+        "fallback",
+        default=False,
+        help="Use Nova's own code while hostlerd does not answer. Each such call is logged.",
+    ),
+    cfg.StrOpt(
+        "transport",
+        default="auto",
+        choices=["auto", "h2", "grpc"],
+        help="h2 works under eventlet, grpc does not. auto: h2 where eventlet is in force.",
+    ),
+    cfg.FloatOpt(
+        "patience",
+        default=300.0,
+        min=0,
+        help="For how many seconds calls are made again while hostlerd does not answer.",
+    ),
+    cfg.BoolOpt(
+        "remote_agent",
+        default=False,
+        help="The other compute hosts run hostlerd, and images are copied between the two. "
+        "False: they are copied by ssh.",
+    ),
+]
+
+
+def register(conf: Any) -> None:
+    """Make the options known; a second time changes nothing."""
+    conf.register_opts(OPTIONS, group=GROUP)
