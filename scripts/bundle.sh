@@ -18,8 +18,9 @@ for worker in $(find dist/src -name '*-worker.js'); do entries+=("$(basename "$w
 # bundle.meta.json says what is in it, for the notices of the Debian package (scripts/package).
 # Not bundled: packages with native code, and packages that read files beside their own.
 outside=(classic-level koffi @grpc/grpc-js @grpc/reflection grpc-health-check)
-# Some libraries are CommonJS and call require(). What is shipped has no planted faults.
+# Some libraries are CommonJS and call require(); others declare createRequire themselves. What is
+# shipped has no planted faults.
 node_modules/.bin/esbuild "${entries[@]}" --bundle --splitting --platform=node --format=esm --target=node24 --outdir=dist/bundle \
   "${outside[@]/#/--external:}" --log-level=warning --metafile=dist/bundle.meta.json \
   '--define:process.env.HOSTLER_PLANTED_FAULTS=""' \
-  "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+  "--banner:js=import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"

@@ -1,12 +1,46 @@
-/** The trace of a caller, as the header `traceparent` of W3C Trace Context has it. */
+/** The place of a call in its trace, in the headers `traceparent` and `tracestate`. */
 import type { Metadata } from '@grpc/grpc-js';
+import {
+  ROOT_CONTEXT,
+  trace,
+  type TextMapGetter,
+  type TextMapSetter,
+  type SpanContext as ApiSpanContext,
+} from '@opentelemetry/api';
+import { TraceState, W3CTraceContextPropagator } from '@opentelemetry/core';
+import type { SpanContext } from '../domain/model/span.js';
 
-const TRACEPARENT = /^[\da-f]{2}-(?<trace>[\da-f]{32})-(?<span>[\da-f]{16})-[\da-f]{2}(?:-|$)/;
-const INVALID = /^(?:ff|.{3}0{32}|.{36}0{16})/;
+const headers = new W3CTraceContextPropagator();
 
-/** The id of the trace that a call is a part of; undefined for none, and for a broken header. */
-export function readTraceId(metadata: Metadata): string | undefined {
-  const [value] = metadata.get('traceparent');
-  if (typeof value !== 'string' || INVALID.test(value)) return undefined;
-  return TRACEPARENT.exec(value)?.groups?.['trace'];
+const getter: TextMapGetter<Metadata> = {
+  get: (metadata, key) => metadata.get(key).filter((value) => typeof value === 'string'),
+  keys: (metadata) => Object.keys(metadata.getMap()),
+};
+
+const setter: TextMapSetter<Metadata> = {
+  set: (metadata, key, value) => metadata.set(key, value),
+};
+
+/** Of the caller of a call; undefined for none, and for a broken header. */
+export function readSpanContext(metadata: Metadata): SpanContext | undefined {
+  const found = trace.getSpanContext(headers.extract(ROOT_CONTEXT, metadata, getter));
+  return found === undefined ? undefined : fromApi(found);
+}
+
+/** Tells the called side where its call stands. */
+export function writeSpanContext(metadata: Metadata, context: SpanContext): void {
+  const at = trace.setSpanContext(ROOT_CONTEXT, toApi(context));
+  headers.inject(at, metadata, setter);
+}
+
+/** As the OpenTelemetry API has it; of another program's span. */
+export function toApi({ traceState, ...rest }: SpanContext): ApiSpanContext {
+  const state = traceState === undefined ? {} : { traceState: new TraceState(traceState) };
+  return { ...rest, ...state, isRemote: true };
+}
+
+/** What the OpenTelemetry API has, as the domain knows it. */
+export function fromApi({ traceId, spanId, traceFlags, traceState }: ApiSpanContext): SpanContext {
+  const state = traceState?.serialize() ?? '';
+  return { traceId, spanId, traceFlags, ...(state === '' ? {} : { traceState: state }) };
 }

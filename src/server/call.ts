@@ -7,6 +7,7 @@ import type { FairRoom, RoomLimits, Held } from '../domain/budgets/fair-room.js'
 import type { AuditTrail, Throttle } from '../domain/access/audit.js';
 import type { Caller } from '../domain/access/caller.js';
 import type { HostlerError } from '../domain/model/errors.js';
+import type { Tracer } from '../domain/ports/tracer.js';
 
 /** What a call of any kind has. */
 export interface Call {
@@ -32,6 +33,7 @@ export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   readonly audit: AuditTrail;
   /** Of denials in the audit log. */
   readonly throttle: Throttle;
+  readonly tracer: Tracer;
   readonly log: CallLog;
   /** Aborted when the server ends its streams. */
   readonly closing: AbortSignal;

@@ -9,6 +9,7 @@ import type { PathScope } from '../domain/access/path-scope.js';
 import { FairRoom } from '../domain/budgets/fair-room.js';
 import { REFUSALS_A_SECOND, Throttle, type AuditTrail } from '../domain/access/audit.js';
 import { HostlerError } from '../domain/model/errors.js';
+import type { Tracer } from '../domain/ports/tracer.js';
 import { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import { FileServiceService } from '../gen/hostler/v1/file_service.js';
 import { HostInfoServiceService } from '../gen/hostler/v1/host_info_service.js';
@@ -79,6 +80,7 @@ export interface ServerOptions {
   readonly limits: ConnectionLimits & CallLimits & StreamLimits & DenialLimits;
   readonly descriptorFile: string;
   readonly handlers: ServiceHandlers;
+  readonly tracer: Tracer;
   readonly log: ServerLog;
 }
 
@@ -215,7 +217,7 @@ export class HostlerServer {
   }
 
   #create(address: string, whoIs: CallContext['whoIs']): Server {
-    const { handlers, log, descriptorFile, scope, audit, limits } = this.options;
+    const { handlers, log, tracer, descriptorFile, scope, audit, limits } = this.options;
     const shapes = this.#shapes;
     const server = new BoundedServer(shapes, {
       'grpc.max_concurrent_streams': limits.streamsPerConnection,
@@ -244,6 +246,7 @@ export class HostlerServer {
       audit,
       throttle: this.#denials,
       unreadMs: limits.unreadMs,
+      tracer,
       log: log.call,
       closing: this.#closing.signal,
     };

@@ -1,15 +1,16 @@
 /** What every call goes through: its caller, its role, its end, its line in the log. */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Held } from '../domain/budgets/fair-room.js';
-import { workFor } from '../domain/model/current-work.js';
+import { withinSpan } from '../domain/model/current-work.js';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
 import type { Code } from '../domain/model/reasons/reason-row.js';
+import type { TraceSpan } from '../domain/model/span.js';
 import { Status } from '../gen/google/rpc/status.js';
 import type { Rpc } from '../handlers/access-request.js';
 import { toStatus } from '../handlers/status.js';
-import { readTraceId } from '../protocol/trace-context.js';
 import { MAX_ANSWER_BYTES } from './encode.js';
 import { AuthorizedCall } from './authorized-call.js';
+import { beginCallSpan, endCallSpan } from './call-span.js';
 import type { Call, CallContext, AdmittedCall } from './call.js';
 
 const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
@@ -36,12 +37,12 @@ export function serveCall(
   context: CallContext,
   work: (admitted: AdmittedCall) => Promise<void>,
 ): Promise<HostlerError | undefined> {
-  const traceId = readTraceId(call.metadata);
-  const serve = () => serveInTrace(rpc, call, context, work);
-  return traceId === undefined ? serve() : workFor({ traceId }, serve);
+  const span = beginCallSpan(rpc.name, call, context);
+  return withinSpan(span, () => serveWithin(span, rpc, call, context, work));
 }
 
-async function serveInTrace(
+async function serveWithin(
+  span: TraceSpan,
   rpc: Rpc,
   call: Call,
   context: CallContext,
@@ -87,6 +88,7 @@ async function serveInTrace(
     ...(operationIds === undefined ? {} : { operationIds }),
     tooMany,
   });
+  endCallSpan(span, seen.entry, failure);
   return failure;
 }
 

@@ -31,6 +31,7 @@ import { LeftoverLog } from './sweep.js';
 import { assembleInventory, assembleLooks } from './looks.js';
 import { assembleStorage } from './storage.js';
 import { PathScope } from '../domain/access/path-scope.js';
+import { currentWork } from '../domain/model/current-work.js';
 import { transferPorts } from './transfers.js';
 import { Admission } from '../domain/operations/admission.js';
 import { Operations } from '../domain/operations/engine.js';
@@ -139,6 +140,7 @@ function assembleEngine(resources: Resources) {
     files,
     ...{ clock: Date.now, newId: monotonicFactory() },
     step: loggedStep(log, new Failpoints(debug.failpoints, (method, step) => log.info('paused', { method, step }))),
+    tracer: resources.tracing.tracer,
     log: operationLog(log, metrics, resources.audit),
     letGoMs: letGoMs(limits),
     watchIntervalMs: 1000 / limits.events_per_second,
@@ -156,10 +158,13 @@ function assembleEngine(resources: Resources) {
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, index, scope };
 }
 
-/** Each step in the log, but those that come every second while a transfer runs. */
+/** Each step in the log and the trace, but those that come every second while a transfer runs. */
 function loggedStep(log: Log, { step }: Failpoints): Step {
   return (operationId, method, name) => {
-    if (name !== 'checkpoint') log.debug('step', { operation_id: operationId, step: name });
+    if (name !== 'checkpoint') {
+      log.debug('step', { operation_id: operationId, step: name });
+      currentWork().span?.event(name);
+    }
     return step(operationId, method, name);
   };
 }

@@ -19,6 +19,7 @@ import { createMetrics } from './metrics/create-metrics.js';
 import { countChild } from './metrics/record.js';
 import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import type { Resources } from './resources.js';
+import { openTracing, traceChild } from './tracing.js';
 import { trySandbox } from '../adapters/process/try-sandbox.js';
 
 /** Only root can change its user. */
@@ -38,6 +39,7 @@ export async function openResources(config: Config, log: Log): Promise<Omit<Reso
   assertMayBecome(config);
   const folders = new MemoryFolders(sandboxMark(config.state_dir));
   const metrics = createMetrics();
+  const version = readVersion();
   const runner = await openRunner(config, folders, log, metrics);
   const { state, folderSet, agentLocks, lockQuery, rootMounts } = await openFolders(config, runner, log);
   const journal = await JournalStore.open({
@@ -75,7 +77,8 @@ export async function openResources(config: Config, log: Log): Promise<Omit<Reso
     audit,
     metrics,
     cache,
-    version: readVersion(),
+    tracing: await openTracing(config, log, { version, agentId: state.agentId }),
+    version,
   };
 }
 
@@ -109,7 +112,11 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log, metr
     prefix: priorityPrefix(limits.tools),
     folders,
     log: {
-      child: ({ expected, ...facts }: EndedChild) => log[expected ? 'debug' : 'info']('child', facts),
+      child: (ended: EndedChild) => {
+        const { expected, ...facts } = ended;
+        log[expected ? 'debug' : 'info']('child', facts);
+        traceChild(ended);
+      },
       abandoned: (facts: object) => log.warn('a tool cannot be ended, and runs on', facts),
       counted: countChild(metrics),
     },

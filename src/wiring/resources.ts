@@ -1,5 +1,6 @@
 import type { Config } from '../adapters/config/config.js';
 import type { Log } from '../adapters/telemetry/log.js';
+import type { Tracing } from './tracing.js';
 import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import type { ProcessRunner } from '../adapters/process/process.js';
 import type { MemoryFolders } from '../adapters/process/memory-folders.js';
@@ -51,6 +52,7 @@ export interface Resources {
   readonly cacheFolder: CacheFolder;
   readonly audit: AuditTrail;
   readonly metrics: Metrics;
+  readonly tracing: Tracing;
   /** What the process has come through, for the metrics. */
   readonly mishaps: () => Mishaps;
   readonly operationLines: OperationLines;

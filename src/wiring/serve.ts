@@ -98,7 +98,7 @@ async function start(resources: Resources, file: string, descriptorFile: string,
     audit: resources.audit,
     limits: wireLimits(config),
     descriptorFile,
-    handlers,
+    ...{ handlers, tracer: resources.tracing.tracer },
     log: serverLog(log, metrics),
   });
   await server.listen();
@@ -172,7 +172,7 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
 }
 
 /** In this order: each is written to by what is closed before it. */
-function closing({ audit, journal, cacheFolder, agentLocks, state }: Resources): RunningServices['close'] {
+function closing({ audit, journal, cacheFolder, agentLocks, state, tracing }: Resources): RunningServices['close'] {
   return [
     () => audit.close(),
     () => journal.close(),
@@ -182,6 +182,7 @@ function closing({ audit, journal, cacheFolder, agentLocks, state }: Resources):
       return undefined;
     },
     () => state.release(),
+    () => tracing.close(),
   ];
 }
 

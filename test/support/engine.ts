@@ -14,6 +14,7 @@ import { FolderSync } from '../../src/adapters/files/folder-sync.js';
 import { MemoryJournal } from './journals/memory-journal.js';
 import { Owners } from '../../src/adapters/files/owners.js';
 import { RootedPaths } from '../../src/adapters/paths/paths.js';
+import { OtelTracer } from '../../src/adapters/telemetry/tracing/otel-tracer.js';
 import { QemuImg } from '../../src/adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../../src/adapters/qemu/qemu-locks.js';
 import { openRoots } from '../../src/adapters/paths/roots.js';
@@ -110,6 +111,7 @@ export async function composeEngine(root: string, step: Step, resumeLimits = { t
     clock: Date.now,
     newId: monotonicFactory(),
     step,
+    tracer: new OtelTracer(),
     log: { finished: () => undefined, cleanupFailed: (_, cause) => failures.push(cause) },
   });
   const ports = {

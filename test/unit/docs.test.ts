@@ -68,7 +68,7 @@ describe('the docs', () => {
       if (doc.startsWith('docs/api/')) return;
       for (const [, reason = ''] of text.matchAll(/`([A-Z]+(?:_[A-Z]+)+)`/g)) {
         if (
-          /^(?:NOT_SERVING|LC_ALL|O_PATH|LOCAL_SPARSE|HOSTLER_[A-Z_]+|CAP_[A-Z_]+|CERT_HAS_EXPIRED|CONTRACT_VERSION)$/.test(
+          /^(?:NOT_SERVING|LC_ALL|O_PATH|LOCAL_SPARSE|HOSTLER_[A-Z_]+|CAP_[A-Z_]+|CERT_HAS_EXPIRED|CONTRACT_VERSION|OTEL_[A-Z_]+|DEADLINE_EXCEEDED)$/.test(
             reason,
           )
         )

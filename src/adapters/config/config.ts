@@ -5,6 +5,7 @@ import { absolutePath, callers, checkAccess, listenAddress, listener, roles, tls
 import { caching, fetching } from './fetch-config.js';
 import { exports, peers, pulls, ssh, uploads } from './transfer-config.js';
 import { FAILPOINT } from './failpoint.js';
+import { tracing } from './tracing-config.js';
 
 const count = z.int().min(1);
 const httpAddress = z
@@ -150,6 +151,7 @@ const keys = z.strictObject({
     .strictObject({ file: absolutePath.optional(), mode: z.enum(['best-effort', 'require']).default('best-effort') })
     .refine(({ file, mode }) => mode !== 'require' || file !== undefined, 'mode = "require" needs a file')
     .prefault({}),
+  tracing,
   debug: z
     .strictObject({
       failpoints: z

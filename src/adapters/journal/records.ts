@@ -52,6 +52,13 @@ const storedError = z.looseObject({
   retryAfterMs: z.exactOptional(z.number()),
 });
 
+const spanContext = z.looseObject({
+  traceId: z.string(),
+  spanId: z.string(),
+  traceFlags: z.number(),
+  traceState: z.exactOptional(z.string()),
+});
+
 /** Without these it is no record of an operation. Fields of newer versions stay where they are. */
 const operation = z.looseObject({
   id: z.string().min(1),
@@ -63,6 +70,7 @@ const operation = z.looseObject({
   addresses: z.array(address).default([]),
   spec: z.looseObject({}).default({}),
   attempt: z.number().default(1),
+  trace: z.exactOptional(spanContext),
   createTime: z.number(),
   startTime: z.exactOptional(z.number()),
   endTime: z.exactOptional(z.number()),

@@ -8,6 +8,7 @@ import { onBehalfOf } from '../../protocol/on-behalf-of.js';
 import { channelCredentials } from '../../protocol/channel.js';
 import { TlsFilesBroken, type TlsPaths } from '../../protocol/certificate-files.js';
 import { type Peer, type Patience, PeerAgent } from './peer-agent.js';
+import { tracedCall } from './traced-calls.js';
 
 export interface PeersConfig {
   readonly peers: readonly Peer[];
@@ -65,7 +66,7 @@ export class PeerAgents implements FarAgents {
       'grpc.default_authority': peer.host,
       // Otherwise a broken line to one address is shared, with its backoff, by the next call.
       'grpc.use_local_subchannel_pool': 1,
-      interceptors: caller === undefined ? [] : [tellFor(caller)],
+      interceptors: [tracedCall, ...(caller === undefined ? [] : [tellFor(caller)])],
     };
     return new PeerAgent(
       peer,

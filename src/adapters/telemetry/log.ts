@@ -7,7 +7,7 @@ import type { LogSink } from './log-sink.js';
 
 /**
  * Writes one line. A line that belongs to an operation has `operation_id`, and the `request_id` of
- * its call and the `trace_id` of its caller where there is one: those of the work that runs now,
+ * its call and the `trace_id` of its trace where there is one: those of the work that runs now,
  * unless the facts name others.
  */
 export type Log = Readonly<Record<LineLevel, (message: string, facts?: object) => void>>;
@@ -44,11 +44,11 @@ export function createLog(level: string, sink?: LogSink, lines?: KeptOperationLi
  * something else may be at work.
  */
 function joined() {
-  const { operationId, requestId, traceId } = currentWork();
+  const { operationId, requestId, span } = currentWork();
   return {
     ...(operationId === undefined ? {} : { operation_id: operationId }),
     ...(requestId === undefined ? {} : { request_id: requestId }),
-    ...(traceId === undefined ? {} : { trace_id: traceId }),
+    ...(span?.context === undefined ? {} : { trace_id: span.context.traceId }),
   };
 }
 

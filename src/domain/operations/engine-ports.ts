@@ -13,6 +13,7 @@ import type { OperationRecord, OperationState, StoredError } from './record.js';
 import type { OperationResult } from './results.js';
 import type { Targets } from '../ports/targets.js';
 import type { StepName } from './steps.js';
+import type { Tracer } from '../ports/tracer.js';
 
 export interface EnginePorts {
   readonly journal: Journal;
@@ -28,6 +29,7 @@ export interface EnginePorts {
   readonly clock: Clock;
   readonly newId: () => string;
   readonly step: Step;
+  readonly tracer: Tracer;
   readonly log: OperationLog;
   /**
    * An operation that is cancelled is waited for so long; a disk that does not answer holds nobody.

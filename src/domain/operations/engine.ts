@@ -3,7 +3,8 @@ import type { ImageAddress } from '../model/address.js';
 import { NOBODY, placesOf, type Caller } from '../access/caller.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import { deferred } from '../model/async.js';
-import { workFor, workOf } from '../model/current-work.js';
+import type { TraceSpan } from '../model/span.js';
+import { withinSpan, workFor, workOf } from '../model/current-work.js';
 import type { Admitted } from './admitted.js';
 import { Ends, recordEnd } from './ends.js';
 import { execute } from './execute.js';
@@ -16,6 +17,7 @@ import type { OperationResult } from './results.js';
 import { RequestIds } from './request-ids.js';
 import { resumesAfterRestart } from './recovery/resumable-work.js';
 import type { Assignment } from './operation-run.js';
+import { beginOperationSpan, endOperationSpan, suspendOperationSpan, traceEnded } from './operation-span.js';
 import type { Verb } from './verb.js';
 import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
 import { plainRun } from '../ports/tools.js';
@@ -23,6 +25,7 @@ import { isPlanted } from '../model/planted-faults.js';
 
 /** What is given back when an operation ends; its locks apart. */
 interface Held {
+  readonly span: TraceSpan;
   readonly unlock: () => void;
   readonly undo: readonly (() => void)[];
 }
@@ -156,6 +159,7 @@ export class Operations {
     };
     return this.#ends.inTurn(put, (final) => {
       this.hub.publish(final, true);
+      traceEnded(this.ports.tracer, final);
     });
   }
 
@@ -237,12 +241,13 @@ export class Operations {
     const undo: (() => void)[] = [];
     let unlock: () => void = () => undefined;
     try {
-      const record = {
+      const begun = {
         ...this.#newRecord(verb, spec, ask, caller, attempt),
         ...(earlier === undefined ? {} : { id: earlier.id, createTime: earlier.createTime }),
         // A layer below the one that was named may be written too: recovery looks there as well.
         addresses: [...new Set([...uses.map(({ address }) => address), ...admitted.targets.keys()])],
       };
+      const { record, span } = beginOperationSpan(this.ports.tracer, begun, earlier?.trace);
       const holder = { operationId: record.id, method: verb.name, sinceMs: record.createTime };
       unlock = locks.acquire(holder, admitted.keys);
       await admission.check(uses, admitted);
@@ -250,9 +255,7 @@ export class Operations {
       const request = { slot: verb.slot(spec), caller: placesOf(caller), filesystems: admitted.filesystems };
       const ticket = slots.enter(
         { ...request, far: verb.far?.(spec) === true, standing: verb.standing === true && earlier === undefined },
-        (place) => {
-          operation.update({ queuePosition: place });
-        },
+        (place) => operation.update({ queuePosition: place }),
       );
       undo.push(ticket.release);
       // From here to `live` without a pause: a drain sees it there, or it sees the drain.
@@ -274,7 +277,7 @@ export class Operations {
       operation.announce();
       const { secrets = {}, input, output } = ask;
       const assignment = { operation, ticket, admitted, secrets, input, output, caller };
-      this.#begin(assignment, { unlock, undo }, () => execute(verb, spec, assignment, this.ports));
+      this.#begin(assignment, { span, unlock, undo }, () => execute(verb, spec, assignment, this.ports));
       return operation;
     } catch (error) {
       for (const step of [unlock, ...undo].reverse()) step();
@@ -284,9 +287,8 @@ export class Operations {
   }
 
   #begin({ operation, admitted }: Assignment, held: Held, work: () => Promise<Outcome>): void {
-    workFor(workOf(operation.record), () => {
-      void this.#finish(operation, admitted, held, orLetGo(work(), operation, this.ports.letGoMs));
-    });
+    const begin = () => this.#finish(operation, admitted, held, orLetGo(work(), operation, this.ports.letGoMs));
+    void withinSpan(held.span, () => workFor(workOf(operation.record), begin));
   }
 
   /**
@@ -296,13 +298,14 @@ export class Operations {
   async #finish(
     operation: LiveOperation,
     admitted: Admitted,
-    { unlock, undo }: Held,
+    { span, unlock, undo }: Held,
     work: Promise<Outcome>,
   ): Promise<void> {
     const { log } = this.ports;
     const { cause, suspended, rest, ...outcome } = await work;
     if (suspended === true) {
       await rest;
+      suspendOperationSpan(span);
       return this.#suspend(operation, admitted, [unlock, ...undo]);
     }
     const closing = Promise.resolve(rest).then(() => admitted.close());
@@ -321,6 +324,7 @@ export class Operations {
       if (rest === undefined) unlock();
       for (const step of undo) step();
       operation.finish(final);
+      endOperationSpan(span, final);
       log.finished(final, cause);
     });
   }

@@ -2,6 +2,7 @@ import type { ImageAddress } from '../model/address.js';
 import { HostlerError, type FieldViolation } from '../model/errors.js';
 import { namedError } from '../model/reasons/named-elsewhere.js';
 import type { OperationResult } from './results.js';
+import type { SpanContext } from '../model/span.js';
 
 export const OPERATION_STATES = ['QUEUED', 'RUNNING', 'CANCELLING', 'SUCCEEDED', 'FAILED', 'CANCELLED'] as const;
 
@@ -140,6 +141,8 @@ export interface OperationRecord {
   readonly addresses: readonly ImageAddress[];
   readonly spec: object;
   readonly attempt: number;
+  /** Its latest span; unset: it belongs to no trace. */
+  readonly trace?: SpanContext;
   readonly createTime: number;
   readonly startTime?: number;
   readonly endTime?: number;

@@ -4,6 +4,7 @@ import { BUILT_IN } from '../../../src/domain/access/role.js';
 import { Authority } from '../../../src/domain/access/authority.js';
 import { PathScope } from '../../../src/domain/access/path-scope.js';
 import type { AuditEntry } from '../../../src/domain/access/audit.js';
+import { OtelTracer } from '../../../src/adapters/telemetry/tracing/otel-tracer.js';
 import { HostlerServer } from '../../../src/server/server.js';
 import { ROOT_FOLDER } from '../daemon.js';
 import { Stranger } from '../stranger.js';
@@ -56,6 +57,7 @@ export async function plantedServer(socket: string, handlers: object, unreadMs =
     },
     descriptorFile: join(ROOT_FOLDER, 'dist/hostler.binpb'),
     handlers: { image: {}, operation: {}, host: {}, file: {}, command: {}, ...handlers },
+    tracer: new OtelTracer(),
     log: { call: (line) => void log.push(line), refused: () => undefined, dropped: () => undefined },
   });
   await server.listen();

@@ -1,0 +1,46 @@
+/** Where work stands in a distributed trace, as W3C Trace Context has it. */
+export interface SpanContext {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** 16 hex digits. */
+  readonly spanId: string;
+  /** The flags of `traceparent`; bit 0: the trace is sampled. */
+  readonly traceFlags: number;
+  /** The header `tracestate`; unset: there was none. */
+  readonly traceState?: string;
+}
+
+export type SpanAttributes = Readonly<Record<string, string | number | readonly string[]>>;
+
+/** How a span begins; unset: now, within the daemon, with nothing to say. */
+export interface SpanStart {
+  /** `server`: a call that came in; `client`: a call to another daemon. */
+  readonly kind?: 'server' | 'client';
+  readonly attributes?: SpanAttributes;
+  /** The span of which this one continues the work. */
+  readonly continues?: SpanContext;
+  /** In ms since 1970. */
+  readonly startTime?: number;
+}
+
+/** What a span ends with that did not succeed. */
+export interface SpanFailure {
+  /** A reason, or what stands for one. */
+  readonly type: string;
+  readonly message?: string;
+  /** Whether the status of the span is an error; unset: yes. */
+  readonly isError?: boolean;
+}
+
+/** Work that a trace shows, from its begin to its end. */
+export interface TraceSpan {
+  /** Unset: it belongs to no trace. */
+  readonly context: SpanContext | undefined;
+  /** Begins a span within this one. */
+  child(name: string, start?: SpanStart): TraceSpan;
+  set(attributes: SpanAttributes): void;
+  /** Something happened now. */
+  event(name: string): void;
+  /** Called once; a span that is never ended is not exported. */
+  end(failure?: SpanFailure): void;
+}

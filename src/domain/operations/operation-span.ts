@@ -1,0 +1,58 @@
+/** The span of an operation: from its admission to its end. */
+import { currentWork } from '../model/current-work.js';
+import type { TraceSpan, SpanContext } from '../model/span.js';
+import type { Tracer } from '../ports/tracer.js';
+import type { OperationRecord } from './record.js';
+
+/**
+ * Begins it within the work that runs now; the record knows it then. What is refused after this is
+ * no operation, and its span is never ended. An operation that a daemon before us began continues
+ * the trace of that span.
+ */
+export function beginOperationSpan(
+  tracer: Tracer,
+  record: OperationRecord,
+  earlier?: SpanContext,
+): { readonly span: TraceSpan; readonly record: OperationRecord } {
+  const span = tracer.begin(record.method, earlier ?? currentWork().span?.context, {
+    attributes: attributesOf(record),
+    ...(earlier === undefined ? {} : { continues: earlier }),
+  });
+  return { span, record: span.context === undefined ? record : { ...record, trace: span.context } };
+}
+
+/** Ends it with the result of the operation. */
+export function endOperationSpan(span: TraceSpan, { state, error }: OperationRecord): void {
+  span.set({ 'hostler.state': state });
+  span.end(error === undefined ? undefined : { type: error.reason, message: error.message });
+}
+
+/** The daemon stops, and its next start resumes the operation: this span has no result. */
+export function suspendOperationSpan(span: TraceSpan): void {
+  span.set({ 'hostler.state': 'SUSPENDED' });
+  span.end();
+}
+
+/**
+ * Shows an operation that ended without being at work: the daemon that worked on it was killed
+ * before it could end its span.
+ */
+export function traceEnded(tracer: Tracer, record: OperationRecord): void {
+  if (record.trace === undefined) return;
+  const span = tracer.begin(record.method, record.trace, {
+    attributes: attributesOf(record),
+    continues: record.trace,
+    startTime: record.createTime,
+  });
+  endOperationSpan(span, record);
+}
+
+function attributesOf({ id, caller, requestId, addresses, attempt }: OperationRecord) {
+  return {
+    'hostler.operation_id': id,
+    'hostler.caller': caller,
+    ...(requestId === undefined ? {} : { 'hostler.request_id': requestId }),
+    'hostler.addresses': addresses,
+    'hostler.attempt': attempt,
+  };
+}
