@@ -128,20 +128,22 @@ export function targetsOf(kinds: Kinds<Targets>): Targets {
 }
 
 /** qemu-img reads images of both kinds; only what makes one differs. */
-export function toolOf(kinds: Kinds<ImageMaker> & { readonly files: ImageTool }): ImageTool {
+export function toolOf(kinds: Kinds<ImageMaker> & { readonly reader: ImageReader }): ImageTool {
+  const { reader } = kinds;
   const of = by<ImageMaker>(kinds);
   return {
     create: (target, request, run) => of(target.handle).create(target, request, run),
     convert: (source, target, request, run) =>
       of(target.handle).convert(atSnapshot(source, request.snapshot), target, request, run),
-    map: (source, run) => kinds.files.map(source, run),
-    measure: (source, format, run, what) => kinds.files.measure(atSnapshot(source, what?.snapshot), format, run, what),
-    identify: (image, run) => kinds.files.identify(image, run),
-    equal: (first, second, run) => kinds.files.equal(first, second, run),
+    map: (source, run) => reader.map(source, run),
+    measure: (source, format, run, what) => reader.measure(atSnapshot(source, what?.snapshot), format, run, what),
+    identify: (image, run) => reader.identify(image, run),
+    equal: (first, second, run) => reader.equal(first, second, run),
   };
 }
 
 type ImageMaker = Pick<ImageTool, 'create' | 'convert'>;
+type ImageReader = Omit<ImageTool, keyof ImageMaker>;
 
 /** A snapshot of a volume is a volume of its own. */
 function atSnapshot(chain: Chain, snapshot: string | undefined): Chain {

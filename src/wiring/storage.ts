@@ -28,6 +28,7 @@ import type { Owners } from '../adapters/files/owners.js';
 import { RootedPaths } from '../adapters/paths/paths.js';
 import { PRIVATE_PREFIX } from '../adapters/paths/private-folders.js';
 import { LocalTrees } from '../adapters/folders/local-trees.js';
+import { FileTool } from '../adapters/qemu/file-tool.js';
 import { QemuChanger } from '../adapters/qemu/qemu-changer.js';
 import { QemuImg } from '../adapters/qemu/qemu-img.js';
 import { QemuLocks } from '../adapters/qemu/qemu-locks.js';
@@ -76,7 +77,7 @@ export function assembleStorage(
   const volumes = new RbdFiles(images, remote, mark);
   const bases = new RbdBases(images, remote, { pools: basePools(config, pools), clock: Date.now, mark });
   const qemu = new QemuImg(runner, limits, foreignLimits);
-  const hasher = new ThreadedHasher();
+  const [hasher, fileTool] = [new ThreadedHasher(), new FileTool(qemu)];
   const [changer, eraser] = [new QemuChanger(runner, limits), new FileEraser(runner)];
   return {
     trees: new LocalTrees({ ...state, closedFolders, owners, imageLocks: locks, folderSync }),
@@ -106,7 +107,7 @@ export function assembleStorage(
         log: volumeLog(log),
       }),
     }),
-    tool: toolOf({ files: qemu, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
+    tool: toolOf({ reader: qemu, files: fileTool, devices: new DeviceTool(qemu), volumes: new RbdTool(images, qemu) }),
     changer: changerOf({ files: changer, devices: new DeviceChanger(runner, limits), volumes: new RbdChanger(images) }),
     comparer: changer,
     eraser: eraserOf({ files: eraser, devices: new DeviceEraser(runner, eraser), volumes: new RbdEraser(qemu) }),

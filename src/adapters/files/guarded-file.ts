@@ -3,6 +3,7 @@ import type { BigIntStats } from 'node:fs';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { errnoOf, systemError } from '../linux/errno.js';
 import { moving, slowly } from '../gates/handles.js';
+import { hintExtentSize } from '../linux/extent-size.js';
 import { clearSetId } from '../linux/set-id.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
@@ -85,6 +86,11 @@ export class GuardedFile {
   async append(data: Uint8Array): Promise<void> {
     for (let done = 0; done < data.length;)
       done += (await this.#call((file) => file.write(data, done, data.length - done, null))).bytesWritten;
+  }
+
+  /** Of a file that is still empty: it gets no less room at a time, where that can be chosen. */
+  async hintExtents(bytes: number): Promise<void> {
+    await this.#call((file) => hintExtentSize(file.fd, bytes));
   }
 
   /** Clears the set-id bits, as the kernel does when an unprivileged process writes. */

@@ -10,18 +10,18 @@ import { readSnapshots } from './qcow2-snapshots.js';
 
 const V2_HEADER_BYTES = 72;
 const V3_HEADER_BYTES = 104;
-const MIN_CLUSTER_BITS = 9;
-const MAX_CLUSTER_BITS = 21;
+export const MIN_CLUSTER_BITS = 9;
+export const MAX_CLUSTER_BITS = 21;
 
 /** 32 MiB and 8 MiB: qemu refuses more. */
-const MAX_L1_ENTRIES = (32 << 20) / 8;
+export const MAX_L1_ENTRIES = (32 << 20) / 8;
 const MAX_REFCOUNT_TABLE_BYTES = 8n << 20n;
 const MAX_REFCOUNT_ORDER = 6;
 
-const EXTENSION_END = 0;
-const EXTENSION_BACKING_FORMAT = 0xe2792aca;
+export const EXTENSION_END = 0;
+export const EXTENSION_BACKING_FORMAT = 0xe2792aca;
 const EXTENSION_DATA_FILE = 0x44415441;
-const EXTENSION_FEATURE_NAMES = 0x6803f857;
+export const EXTENSION_FEATURE_NAMES = 0x6803f857;
 const EXTENSION_BITMAPS = 0x23852875;
 const EXTENSION_KEYS = 0x0537be77;
 /** Offset and length. */

@@ -60,7 +60,7 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
       return {
         kind: 'plan',
         method: 'create',
-        why: `an empty ${spec.format} image is written by qemu-img`,
+        why: 'an empty image was asked for',
         moveBytes: 0n,
         needBytes,
         freeBytes,

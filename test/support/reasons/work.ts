@@ -79,9 +79,16 @@ export const WORK: Readonly<Record<string, Work>> = {
 export const OF_FOLDERS: readonly string[] = ['RemoveDirectory', 'ListDirectory'];
 
 /** What makes them look up a name with a tool. */
-export const NAMED: Readonly<Record<string, Message>> = {
+const NAMED: Readonly<Record<string, Message>> = {
   Chown: { owner: 'somebody' },
   CreateDirectory: { attributes: { owner: 'somebody' } },
+};
+
+/** What the daemon does not do by itself: what is too large for its clusters a tool refuses. */
+export const BY_TOOL: Readonly<Record<string, Message>> = {
+  ...NAMED,
+  CreateImage: { preallocation: 'PREALLOCATION_METADATA' },
+  CreateOverlay: { size: '4096T' },
 };
 
 /** The address that a role has in a call; those that are left out get a good one. */

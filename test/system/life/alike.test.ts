@@ -10,7 +10,7 @@ import { FaultServer } from '../../support/servers/fault-server.js';
 import { isRoot } from '../../support/needs.js';
 import { promises } from '../../support/reasons/promised.js';
 import { fakeTools, onlyTools } from '../../support/reasons/tools.js';
-import { NAMED, OF_FOLDERS, WORK, callByName, requestFor } from '../../support/reasons/work.js';
+import { BY_TOOL, OF_FOLDERS, WORK, callByName, requestFor } from '../../support/reasons/work.js';
 import { takesFormat, type Addresses } from '../../support/reasons/work.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
@@ -279,7 +279,7 @@ describe('what RPCs promise alike', () => {
       PATH = await onlyTools(scratch.path('bare'));
     });
     daemonOf(() => ({ env: { PATH }, toml: NO_SANDBOX }));
-    each('TOOL_MISSING', (rpc) => call(rpc, {}, NAMED[rpc]), OTHER_TOOLS);
+    each('TOOL_MISSING', (rpc) => call(rpc, {}, BY_TOOL[rpc]), OTHER_TOOLS);
   });
 
   describe('of tools that fail', () => {
@@ -290,7 +290,7 @@ describe('what RPCs promise alike', () => {
       PATH = await fakeTools(scratch.path('tools'), bodies);
     });
     daemonOf(() => ({ env: { PATH }, toml: NO_SANDBOX }));
-    each('TOOL_FAILED', (rpc) => call(rpc, {}, NAMED[rpc]), OTHER_TOOLS);
+    each('TOOL_FAILED', (rpc) => call(rpc, {}, BY_TOOL[rpc]), OTHER_TOOLS);
   });
 
   /** Begins these and waits until they pause; what they work on. */

@@ -99,7 +99,8 @@ describe('lines of the log, and what is not for them', () => {
   });
 
   it('of operations of others a viewer sees how they went, and neither arguments nor tools of commands', async () => {
-    const request: Message = { path: image('seen.qcow2'), format: 'qcow2', size: '1M', request_id: 'seen-1' };
+    const made: Message = { path: image('seen.qcow2'), format: 'qcow2', size: '1M', request_id: 'seen-1' };
+    const request = { ...made, preallocation: 'PREALLOCATION_METADATA' };
     await daemon.get().stranger.operation('ImageService/CreateImage', request);
     const lines = await linesOf(viewer, await ended('seen-1'));
     const child = lines.find(({ message }) => message === 'child')?.facts ?? {};

@@ -1,0 +1,49 @@
+import { constants } from 'node:fs';
+import { emptyImage } from '../../domain/formats/empty/empty-image.js';
+import type { EmptyImage } from '../../domain/formats/empty/empty-qcow2.js';
+import { HostlerError } from '../../domain/model/errors.js';
+import type { FileRef } from '../../domain/ports/handles.js';
+import type { Chain, ConvertRequest, CreateRequest, ToolRun } from '../../domain/ports/tools.js';
+import { GuardedFile } from '../files/guarded-file.js';
+import type { QemuImg } from './qemu-img.js';
+
+const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
+const NEW_FILE_MODE = 0o600;
+/** As qemu-img asks for it: a guest that writes here and there scatters its disk less. */
+const EXTENT_BYTES = 1 << 20;
+/** No further can Node set the length of a file. */
+const MAX_LENGTH_BYTES = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** Makes images in files: empty ones by itself, the others with qemu-img. */
+export class FileTool {
+  constructor(private readonly qemu: QemuImg) {}
+
+  async create(target: FileRef, request: CreateRequest, tool: ToolRun): Promise<void> {
+    const image = emptyImage(request);
+    if (image === undefined || image.lengthBytes > MAX_LENGTH_BYTES) await this.qemu.create(target, request, tool);
+    else await write(target, image, tool.signal);
+  }
+
+  convert(source: Chain, target: FileRef, request: ConvertRequest, tool: ToolRun): Promise<void> {
+    return this.qemu.convert(source, target, request, tool);
+  }
+}
+
+/** What comes with a failure is removed with the private folder that the file is in. */
+async function write(target: FileRef, { lengthBytes, pieces }: EmptyImage, signal: AbortSignal): Promise<void> {
+  const { address } = target;
+  if (address === undefined) throw new HostlerError('BUG', 'a file is to be made that has no name');
+  signal.throwIfAborted();
+  const file = await GuardedFile.make(target, address, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, NEW_FILE_MODE);
+  try {
+    await file.hintExtents(EXTENT_BYTES);
+    for (const { bytes, offsetBytes } of pieces) {
+      signal.throwIfAborted();
+      await file.write(bytes, BigInt(offsetBytes));
+    }
+    signal.throwIfAborted();
+    await file.endAt(lengthBytes);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,29 @@
+import { roundUp, SECTOR_BYTES } from '../../model/size.js';
+import type { CreateRequest } from '../../ports/tools.js';
+import { emptyQcow2, type EmptyImage } from './empty-qcow2.js';
+
+/** qemu's own choices. */
+const [CLUSTER_BYTES, REFCOUNT_BITS] = [65_536n, 16];
+
+/**
+ * A new image, byte by byte. Undefined for one that a tool must make, such as one that is encrypted
+ * or has its space already, and for what such an image cannot be: a tool says why not.
+ */
+export function emptyImage(request: CreateRequest): EmptyImage | undefined {
+  const { format, preallocation, backing, passphrase, subformat } = request;
+  const sizeBytes = roundUp(request.sizeBytes, SECTOR_BYTES);
+  if (preallocation !== 'off' || passphrase !== undefined || subformat !== undefined) return undefined;
+  if (format === 'raw') return backing === undefined ? { lengthBytes: sizeBytes, pieces: [] } : undefined;
+  if (format !== 'qcow2') return undefined;
+  const { compat = '1.1', clusterSizeBytes = CLUSTER_BYTES, refcountBits = REFCOUNT_BITS } = request;
+  return emptyQcow2({
+    compat,
+    sizeBytes,
+    clusterBytes: Number(clusterSizeBytes),
+    refcountBits,
+    lazyRefcounts: request.lazyRefcounts ?? false,
+    extendedL2: request.extendedL2 ?? false,
+    compressionType: 'zlib',
+    ...(backing === undefined ? {} : { backing: { name: backing.storedName, format: backing.format } }),
+  });
+}
