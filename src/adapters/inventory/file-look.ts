@@ -3,17 +3,20 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats 
 import { errnoOf } from '../linux/errno.js';
 import { packFacts, readFacts } from './image-facts.js';
 
-/** What was changed so shortly before a look may change again within the same tick of the clock. */
+/**
+ * A file that was changed less than 2 s before it was examined may change again within the same
+ * tick of the clock.
+ */
 const SETTLED_NS = 2_000_000_000n;
-/** Stands before the stamp of what is not settled. */
+/** Prefix of a stamp whose file changed too recently to be trusted. */
 const UNSETTLED = '~';
-/** Gone meanwhile, or turned into something else. */
+/** The file was removed or replaced by something else. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'];
 const FILE = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /**
- * What a look found: the same file as before; no regular file; one that cannot be asked, and the
- * system's word for why; or what its inode and header say, with the name of its base.
+ * Result for one file: the same file as before; not a regular file; a file that cannot be examined,
+ * with the system's error code; or the facts from its inode and header, with the name of its base.
  */
 export type FileLook =
   | 'same'
@@ -22,9 +25,8 @@ export type FileLook =
   | { readonly stamp: string; readonly facts: string; readonly base?: string };
 
 /**
- * Looks at the file of this name in an open folder, never through a link.
- *
- * @param stamp of the look before, which has to have been settled for the file to be the same
+ * Examines the file with this name in an open folder, never through a link.
+ * @param stamp of the previous scan; only a settled stamp can show that the file is unchanged
  */
 async function lookAtFile(folder: number, name: string, stamp: string | undefined): Promise<FileLook> {
   try {
@@ -49,39 +51,42 @@ async function lookAtFile(folder: number, name: string, stamp: string | undefine
   }
 }
 
-/** Files in an open folder, which stays open until they have been looked at. */
+/** Files in an open folder. The caller keeps the folder open until they have been examined. */
 export interface FilesToLookAt {
   readonly folder: number;
   readonly names: readonly string[];
-  /** Of each name the stamp of the look before. */
+  /** For each name the stamp of the previous scan. */
   readonly stamps: readonly (string | undefined)[];
 }
 
-/** In the order of the names. Fails with what is no error of the system. */
+/** Results in the order of the names. Throws errors that are not system errors. */
 export async function lookAtFiles({ folder, names, stamps }: FilesToLookAt): Promise<readonly FileLook[]> {
   const looks: FileLook[] = [];
   for (const [at, name] of names.entries()) looks.push(await lookAtFile(folder, name, stamps[at]));
   return looks;
 }
 
-/** Fails with what is no error of the system. */
+/** Throws errors that are not system errors. */
 export function failed(error: unknown): 'gone' | { readonly unseen: string } {
   const errno = errnoOf(error);
   if (errno === undefined) throw error;
   return GONE.includes(errno) ? 'gone' : { unseen: errno };
 }
 
-/** By which this process reaches a name in an open folder; a character is a byte. */
+/**
+ * Path by which this process reaches a name in an open folder; names have one character for each
+ * byte.
+ */
 export function within(fd: number, name: string): Buffer {
   return Buffer.from(`/proc/self/fd/${String(fd)}/${name}`, 'latin1');
 }
 
-/** The number of the inode in a stamp. */
+/** The inode number in a stamp. */
 export function inodeOf(stamp: string): string {
   return (stamp.split(' ')[0] ?? '').replace(UNSETTLED, '');
 }
 
-/** Of an inode: its number first. */
+/** The stamp of an inode; it begins with the inode number. */
 function stampOf({ ino, mtimeNs, ctimeNs, size }: BigIntStats): string {
   const settled = BigInt(Date.now()) * 1_000_000n - ctimeNs > SETTLED_NS;
   return `${settled ? '' : UNSETTLED}${String(ino)} ${String(mtimeNs)} ${String(ctimeNs)} ${String(size)}`;

@@ -1,6 +1,6 @@
 /**
- * Who holds images: qemu's locks in /proc/locks, and the processes that have the files open.
- * Synchronous calls: for threads of their own.
+ * Which processes hold images: qemu's locks in /proc/locks, and the processes that have the files
+ * open. Makes synchronous calls, for worker threads.
  */
 import { readFileSync, readdirSync, readlinkSync, type BigIntStats } from 'node:fs';
 import type { Hold } from '../../domain/ports/inventory.js';
@@ -8,17 +8,20 @@ import { parseMountinfo, type Mount } from '../linux/mounts.js';
 import { look } from '../linux/sync-look.js';
 import { hexDevice, holdOf, parseLocks, type LockedRange } from '../qemu/qemu-locks.js';
 
-/** So old may be what is shown. Reading the locks stops all locking of the host for some 10 ms. */
+/**
+ * Maximum age of the locks that are shown. Reading them blocks all locking on the host for some 10
+ * ms.
+ */
 const FRESH_MS = 100;
 
-/** Of one list: what was read is used for all images that are looked at soon after. */
+/** The holds for one list: what was read is used for all images that are examined soon after. */
 export class Holds {
   #readAt = -Infinity;
   #ranges = new Map<string, LockedRange[]>();
   #mounts: readonly Mount[] | undefined;
   #pids: ReadonlyMap<string, number> | undefined;
 
-  /** @param path of the file, as bytes, a character each */
+  /** @param path of the file in bytes, one character each */
   of(path: string, stat: BigIntStats): Hold | undefined {
     this.#refresh();
     const ranges = this.#ranges.get(String(stat.ino));
@@ -38,7 +41,7 @@ export class Holds {
     this.#mounts = this.#pids = undefined;
   }
 
-  /** The one that the path lies on; the last one covers those before it. */
+  /** The mount of the path; a later mount covers earlier ones. */
   #mountOf(path: string): Mount | undefined {
     this.#mounts ??= parseMountinfo(readFileSync('/proc/self/mountinfo', 'utf8'));
     const isIn = (point: string) => point === '/' || path.startsWith(`${point}/`);
@@ -47,7 +50,7 @@ export class Holds {
     return over.findLast(({ mountPoint }) => mountPoint.length === longest);
   }
 
-  /** The first process that has each file open, by its path. */
+  /** For each open file, by its path, the first process that has it open. */
   #openFiles(): ReadonlyMap<string, number> {
     if (this.#pids !== undefined) return this.#pids;
     const found = new Map<string, number>();
@@ -62,7 +65,7 @@ export class Holds {
   }
 }
 
-/** A number of a device as `major:minor`. */
+/** A device number as `major:minor`. */
 function numbersOf(device: bigint): string {
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
   const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);

@@ -1,4 +1,4 @@
-/** What the inventory keeps of a file. Synchronous calls: for threads of their own. */
+/** The facts that the inventory stores for a file. Makes synchronous calls, for worker threads. */
 import { readSync, type BigIntStats } from 'node:fs';
 import { HostlerError } from '../../domain/model/errors.js';
 import { imageFacts } from '../../domain/formats/facts.js';
@@ -15,17 +15,20 @@ import { nextData } from '../linux/next-data.js';
 import { sourceOf } from '../linux/sync-look.js';
 import { birthOf } from '../linux/system-sizes.js';
 
-/** A message that is longer is cut: rows are small. */
+/** Longer messages are truncated, to keep rows small. */
 const MAX_WORDS = 300;
 
-/** What stands in a hole; nobody writes into it. */
+/** The content of a hole; never written to. */
 const ZEROS = Buffer.alloc(4096);
-/** Of those that are free: a hundred thousand files would make so many, and as much garbage. */
+/**
+ * Free buffers for heads: allocating one for each of a hundred thousand files would produce as much
+ * garbage.
+ */
 const heads: Buffer[] = [];
 
 /**
- * The facts of a regular file that is open. Fails with system errors, and with nothing that the
- * bytes could cause.
+ * The facts of an open regular file. Fails with system errors; no content of the file makes it
+ * fail.
  */
 export async function readFacts(fd: number, stat: BigIntStats): Promise<InventoryFacts> {
   const head = heads.pop() ?? Buffer.alloc(HEAD_BYTES);
@@ -52,7 +55,7 @@ export async function readFacts(fd: number, stat: BigIntStats): Promise<Inventor
   }
 }
 
-/** The head is read into the buffer: nothing that is made of it may point into it. */
+/** Reads the head into a shared buffer, so results must not point into it. */
 function withHead(fd: number, length: number, head: Buffer): ByteSource {
   const rest = sourceOf(fd, length);
   let data: number | undefined;
@@ -61,7 +64,7 @@ function withHead(fd: number, length: number, head: Buffer): ByteSource {
     read(offset, wanted) {
       if (offset === 0n && wanted === HEAD_BYTES)
         return Promise.resolve(head.subarray(0, readSync(fd, head, 0, Math.min(length, HEAD_BYTES), 0)));
-      // Most files that are asked for their last bytes have a hole there.
+      // In most files that are asked for their last bytes there is a hole.
       if (offset < BigInt(HEAD_BYTES)) return rest.read(offset, wanted);
       data ??= nextData(fd, HEAD_BYTES);
       const left = Math.min(wanted, length - Number(offset));
@@ -91,7 +94,7 @@ type Numbers = 'device' | 'inode' | 'virtualSizeBytes' | 'lengthBytes' | 'modify
 type Packed = Omit<InventoryFacts, Numbers | 'birthTimeNs'> &
   Readonly<Record<Numbers, string>> & { readonly birthTimeNs?: string };
 
-/** As a row has them. */
+/** The facts as text for a row. */
 export function packFacts(facts: InventoryFacts): string {
   const { birthTimeNs, ...rest } = facts;
   const packed: Packed = {
@@ -106,7 +109,7 @@ export function packFacts(facts: InventoryFacts): string {
   return JSON.stringify(packed);
 }
 
-/** What `packFacts` made. */
+/** Reverses `packFacts`. */
 export function unpackFacts(text: string): InventoryFacts {
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what packFacts was given
   const { birthTimeNs, ...packed } = JSON.parse(text) as Packed;

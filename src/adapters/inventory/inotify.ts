@@ -1,13 +1,13 @@
 /**
- * inotify(7) through koffi: Node's own `fs.watch` hears each write of an open file, and hides a
- * queue that ran over.
+ * inotify(7) through koffi: Node's own `fs.watch` reports each write to an open file, and hides an
+ * overflow of the queue.
  */
 import { closeSync, readSync } from 'node:fs';
 import { errnoOf } from '../linux/errno.js';
 import { loadKoffi } from '../linux/koffi.js';
 import type { FolderWatch } from './inventory-look.js';
 
-/** Of <sys/inotify.h>. */
+/** From <sys/inotify.h>. */
 const [IN_NONBLOCK, IN_CLOEXEC] = [0o4000, 0o2000000];
 const [IN_ATTRIB, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE] = [4, 8, 0x40, 0x80, 0x100, 0x200];
 const [IN_DELETE_SELF, IN_MOVE_SELF, IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED] = [0x400, 0x800, 0x2000, 0x4000, 0x8000];
@@ -15,9 +15,9 @@ const IN_ONLYDIR = 0x1000000;
 const NAMES = IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE;
 const MASK = NAMES | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 const HEAD_BYTES = 16;
-/** Some two thousand events. */
+/** Room for about two thousand events. */
 const BUFFER_BYTES = 64 * 1024;
-/** Read in one go: the kernel's queue is no longer unless it was made so. */
+/** Buffers in one read: with the default settings the kernel's queue is not longer. */
 const MOST_BUFFERS = 64;
 
 interface Calls {
@@ -40,19 +40,19 @@ function load(): Calls | undefined {
   return calls;
 }
 
-/** Names in folders that may have changed, or that everything may have. */
+/** Names in folders that may have changed, or the report that anything may have changed. */
 export interface Heard {
   readonly names: ReadonlyMap<string, ReadonlySet<string>>;
-  /** The queue ran over, or a filesystem went: what changed is unknown. */
+  /** The queue overflowed, or a filesystem was unmounted: the changes are unknown. */
   readonly lost: boolean;
 }
 
-/** Watches folders, one by one. Paths are bytes, a character each. */
+/** Watches folders one by one. Paths are bytes, one character each. */
 export class Inotify implements FolderWatch {
   readonly #paths = new Map<number, string>();
   readonly #watches = new Map<string, number>();
   readonly #buffer = Buffer.alloc(BUFFER_BYTES);
-  /** A folder could not be watched. */
+  /** Whether some folder could not be watched. */
   #incomplete = false;
 
   private constructor(
@@ -60,7 +60,7 @@ export class Inotify implements FolderWatch {
     private readonly calls: Calls,
   ) {}
 
-  /** Undefined where there is none. */
+  /** Undefined if the host has no inotify. */
   static open(): Inotify | undefined {
     const found = load();
     const fd = found?.init(IN_NONBLOCK | IN_CLOEXEC) ?? -1;
@@ -95,7 +95,7 @@ export class Inotify implements FolderWatch {
       }
   }
 
-  /** All that has come in. */
+  /** All events that have arrived. */
   read(): Heard {
     const names = new Map<string, Set<string>>();
     let lost = false;
@@ -112,7 +112,7 @@ export class Inotify implements FolderWatch {
         const folder = this.#paths.get(watch);
         if (folder === undefined) continue;
         if ((mask & IN_IGNORED) !== 0) this.#forget(watch, folder);
-        // That the folder itself has gone is heard of by the one that it was in.
+        // The removal of the folder itself is reported by the watch of its parent.
         if (name === '' || (mask & NAMES) === 0) continue;
         const heard = names.get(folder);
         if (heard === undefined) names.set(folder, new Set([name]));

@@ -24,11 +24,11 @@ import { RootInventory, type RootInventoryOptions } from './root-inventory.js';
 
 interface InventoriesOptions extends Pick<RootInventoryOptions, 'closed' | 'instances' | 'patienceMs' | 'failed'> {
   readonly roots: readonly Root[];
-  /** For the databases. */
+  /** The folder of the databases. */
   readonly folder: string;
 }
 
-/** The inventories of all roots of files; none is begun before somebody asks. */
+/** The inventories of all roots of files; each is started by its first request. */
 export class Inventories implements Inventory {
   readonly #roots: ReadonlyMap<string, RootInventory>;
 
@@ -99,8 +99,8 @@ export class Inventories implements Inventory {
   }
 
   /**
-   * Rows of one root, with what is backed by them from the others, and why a root could not be
-   * asked. What lies in untrusted roots needs nothing.
+   * Rows of one root with the number of images in other roots that are backed by them, and why a
+   * root could not be asked. Images in untrusted roots do not count as dependants.
    */
   async #withOthers<Row extends { readonly folder: string; readonly name: string; readonly facts: string } & Shown>(
     own: string,
@@ -123,7 +123,7 @@ export class Inventories implements Inventory {
       }
     };
     await Promise.all(others.map(ask));
-    // An inventory has what lies in the roots below it, too.
+    // An inventory also covers roots that lie below it.
     const isCounted = others.some(({ realPath }) => isBelow(own, realPath));
     const images = rows.map((row) => {
       const more = counts.get(`${row.folder}/${row.name}`) ?? 0;
@@ -133,7 +133,7 @@ export class Inventories implements Inventory {
     return { images, unseen };
   }
 
-  /** Trusted roots that lie in no other one. */
+  /** Trusted roots that do not lie in another trusted root. */
   get #outermost(): readonly Root[] {
     const trusted = this.options.roots.filter((root) => root.trusted && root.kept !== true);
     const isIn = ({ realPath }: Root, other: Root) => realPath !== other.realPath && isBelow(realPath, other.realPath);

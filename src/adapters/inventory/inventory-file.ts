@@ -1,6 +1,6 @@
 /**
- * The inventory of one root in its file: rows of images, names that were removed, and the numbers
- * of their changes. Paths are bytes, a character each, as in the index of dependants.
+ * The database with the inventory of one root: rows of images, removed names, and the numbers of
+ * their changes. Paths are bytes, one character each, as in the index of dependants.
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -9,7 +9,10 @@ import { isBefore, keyAfter, rangesOf, type Key, type KeyRange, type Region } fr
 
 const SCHEMA = '2';
 const BESIDE = ['', '-wal', '-shm', '-journal'];
-/** As the journal's, but for what a power cut may take: it is looked up again. */
+/**
+ * The settings of the journal, but without protection against a power failure: lost rows are
+ * scanned again.
+ */
 const SETTINGS = `
   PRAGMA locking_mode = EXCLUSIVE;
   PRAGMA journal_mode = WAL;
@@ -18,10 +21,10 @@ const SETTINGS = `
   PRAGMA cache_size = -8000;
 `;
 /**
- * number: of the last change; made: of the change with which this file took the name; born: of the
- * one with which any file took it first, as far as is known; stamp: of the inode when the header
- * was read; base: the path that it is backed by. former: what a list sees that began before the
- * change `until`.
+ * number: of the last change. made: number of the change by which this file took the name. born:
+ * number of the change by which any file first took the name, as far as known. stamp: of the inode
+ * when the header was read. base: path of the backing file. former: rows as lists see them that
+ * began before the change `until`.
  */
 const TABLES = `
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -37,17 +40,17 @@ const TABLES = `
     base TEXT, facts TEXT NOT NULL, PRIMARY KEY(folder, name, until)) WITHOUT ROWID;
 `;
 
-/** A `KeyRange`; what begins so is read in the order of the key. */
+/** A `KeyRange`; a query that begins with it is read in the order of the key. */
 const RANGE = '(folder, name) >= (?, ?) AND (folder, name) < (?, ?)';
-/** About so many names that were removed are kept; then a tenth of them goes, the oldest. */
+/** Limit of removed names, approximate: beyond it, the oldest tenth is deleted. */
 const MOST_REMOVED = 100_000;
-/** A thread before this one may still have to close it. */
+/** How long to wait for a previous thread to close the file. */
 const BUSY_MS = 10_000;
 const SQLITE_BUSY = 5;
-/** A list whose next page nobody has asked for in so long has ended. */
+/** A list ends if its next page is not requested within this time. */
 const PAGES_MS = 300_000;
 
-/** Of an image: what its inode was, and its facts. */
+/** What is known of an image: the stamp of its inode, and its facts. */
 export interface Known {
   readonly stamp: string;
   readonly facts: string;
@@ -63,11 +66,11 @@ export interface StoredChange {
   readonly name: string;
   readonly number: number;
   readonly kind: 'created' | 'changed' | 'removed';
-  /** Empty when it was removed. */
+  /** Empty if the image was removed. */
   readonly facts: string;
 }
 
-/** Rows of images and of their changes. Its calls are synchronous: for a thread of its own. */
+/** Rows of images and of their changes. Makes synchronous calls, for its own thread. */
 export class InventoryFile {
   readonly life: string;
   #number: number;
@@ -76,7 +79,7 @@ export class InventoryFile {
   #formerFrom: number;
   #pagesUntil = 0;
   #hasFormer = false;
-  /** Names that are kept; none of them is that of an image. */
+  /** Number of removed names in the table. */
   #removed: number;
   readonly #statements = new Map<string, StatementSync>();
 
@@ -93,8 +96,8 @@ export class InventoryFile {
   }
 
   /**
-   * Opens it, or makes it anew where it is damaged, of another version or of another root.
-   * @param root what the root is; something else at its path is no longer that root
+   * Opens the file, or creates it again if it is damaged, of another version or of another root.
+   * @param root identity of the root; another folder at its path is not that root
    */
   static open(path: string, root: string, clock = Date.now): InventoryFile {
     try {
@@ -127,12 +130,12 @@ export class InventoryFile {
     return new InventoryFile(database, clock);
   }
 
-  /** Of the last change. */
+  /** Number of the last change. */
   get number(): number {
     return this.#number;
   }
 
-  /** The work is in the file as a whole or not at all. */
+  /** The work is written as a whole or not at all. */
   transaction(work: () => void): void {
     const before = [this.#number, this.#removed, this.#formerFrom, this.#hasFormer] as const;
     this.database.exec('BEGIN');
@@ -147,18 +150,18 @@ export class InventoryFile {
     }
   }
 
-  /** How many images are in a folder itself. */
+  /** Number of images directly in a folder. */
   countIn(folder: string): number {
     return Number(this.#sql('SELECT count(*) AS n FROM images WHERE folder = ?').get(folder)?.['n']);
   }
 
-  /** The first names in a folder itself after one, in their order. */
+  /** The first names directly in a folder after this one, in order. */
   namesIn(folder: string, after: string, limit: number): string[] {
     const sql = this.#sql('SELECT name FROM images WHERE folder = ? AND name > ? ORDER BY name LIMIT ?');
     return sql.all(folder, after, limit).map(({ name }) => String(name));
   }
 
-  /** What is known of these, when their headers were read. */
+  /** The stamps and facts of these images, as of the last time their headers were read. */
   stampsOf(folder: string, names: readonly string[]): Map<string, Known> {
     const sql = this.#sql('SELECT stamp, facts FROM images WHERE folder = ? AND name = ?');
     const found = new Map<string, Known>();
@@ -169,7 +172,10 @@ export class InventoryFile {
     return found;
   }
 
-  /** In a transaction. `isNew`: it is another file than the one that had the name, if any had. */
+  /**
+   * Call it in a transaction. `isNew`: the file is not the one that had the name before, if there
+   * was one.
+   */
   put(
     folder: string,
     name: string,
@@ -188,36 +194,36 @@ export class InventoryFile {
     this.#removed -= 1;
   }
 
-  /** In a transaction: the same image, as it was looked at again. */
+  /** Call it in a transaction. Stores a new stamp of an unchanged image. */
   restamp(folder: string, name: string, stamp: string): void {
     this.#sql('UPDATE images SET stamp = ? WHERE folder = ? AND name = ?').run(stamp, folder, name);
   }
 
-  /** In a transaction. */
+  /** Call it in a transaction. */
   remove(folder: string, name: string): void {
     this.#removeWhere('folder = ? AND name = ?', folder, name);
   }
 
-  /** In a transaction: all that lay in a folder and below it. */
+  /** Call it in a transaction. Removes all images in a folder and below it. */
   removeTree(folder: string): void {
     this.#removeWhere('(folder = ? OR (folder >= ? AND folder < ?))', folder, `${folder}/`, `${folder}0`);
   }
 
-  /** Of a folder and those below it: each in which there is an image. */
+  /** The folder and those below it, as far as they contain images. */
   foldersIn(folder: string): string[] {
     return this.#sql('SELECT DISTINCT folder FROM images WHERE folder = ? OR (folder >= ? AND folder < ?)')
       .all(folder, `${folder}/`, `${folder}0`)
       .map((row) => String(row['folder']));
   }
 
-  /** Whether what was there at a change can still be listed. */
+  /** Whether the state at that change can still be listed. */
   lists(number: number): boolean {
     return number >= this.#formerFrom && number <= this.#number;
   }
 
   /**
-   * Images as they were at a change, in the order of folder and name; with `base` only those that
-   * are backed by this path.
+   * Images as they were at a change, in the order of folder and name; with `base` only those backed
+   * by this path.
    */
   page(region: Region, at: number, behind: Key, limit: number, base?: string): StoredImage[] {
     const rows: StoredImage[] = [];
@@ -254,15 +260,15 @@ export class InventoryFile {
     return Number(this.#sql(sql).get(path, ...where.values)?.['n']);
   }
 
-  /** Whether all changes since are known. */
+  /** Whether all changes after that number are known. */
   knows(since: number): boolean {
     return since >= this.#removedFrom && since <= this.#number;
   }
 
   /**
-   * The first changes since, each name once, in the order of their numbers. A file that took its
-   * name since stands where it did that: a reader that stops before its last change has heard of it
-   * when it hears of that one.
+   * The first changes after `since`, each name once, in the order of their numbers. A file that
+   * took its name after `since` is listed at that change, so a reader that stops before the file's
+   * last change knows of the file when it reads that change.
    */
   changes(region: Region, since: number, limit: number): StoredChange[] {
     const where = whereOf(region);
@@ -274,7 +280,8 @@ export class InventoryFile {
       `SELECT folder, name, made AS number, made, facts FROM images INDEXED BY by_made
         WHERE made <> number AND made > ? AND ${where.sql} ORDER BY made LIMIT ?`,
     ).all(since, ...where.values, limit);
-    // To a caller that knows all up to `since`, a name that came and went after it is no news.
+    // To a caller that knows all changes up to `since`, a name that came and went later is not
+    // news.
     const removed = this.#sql(
       `SELECT folder, name, number FROM removed INDEXED BY removed_by_number
         WHERE number > ? AND born <= ? AND ${where.sql} ORDER BY number LIMIT ?`,
@@ -309,7 +316,7 @@ export class InventoryFile {
     this.#sql(`DELETE FROM images WHERE ${where}`).run(...values);
   }
 
-  /** While somebody reads a list, what it has not read yet stays as it was. */
+  /** While a list is being read, its remaining rows stay as they were. */
   #keepFormer(where: string, ...values: readonly string[]): void {
     if (this.clock() > this.#pagesUntil) {
       if (this.#hasFormer) this.#sql('DELETE FROM former').run();
@@ -343,7 +350,7 @@ export class InventoryFile {
     const known = this.#statements.get(text);
     if (known !== undefined) return known;
     const made = this.database.prepare(text);
-    // Regions with places of roles have texts of their own.
+    // Regions of roles with places have different SQL texts, so the cache is limited.
     if (this.#statements.size > 200) this.#statements.clear();
     this.#statements.set(text, made);
     return made;
@@ -360,13 +367,13 @@ function isSound(database: DatabaseSync): boolean {
   return database.prepare('PRAGMA quick_check(1)').get()?.['quick_check'] === 'ok';
 }
 
-/** What SQLite says of its file: it is damaged, or its disk is full or broken. */
+/** Whether SQLite reports that its file is damaged, or that its disk is full or failing. */
 export function isOfDatabase(error: unknown): boolean {
   if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_SQLITE_ERROR') return false;
   return !('errcode' in error) || error.errcode !== SQLITE_BUSY;
 }
 
-/** A condition that no index is used for: `INDEXED BY` names the one that gives the order. */
+/** A condition without an index: `INDEXED BY` selects the one that gives the order. */
 function whereOf(region: Region): { readonly sql: string; readonly values: readonly SQLInputValue[] } {
   if (region.path === '' && region.inSight === 'all') return { sql: 'TRUE', values: [] };
   const ranges = rangesOf(region);

@@ -1,4 +1,4 @@
-/** Keeps one inventory up to date and answers questions about it, in a thread of its own. */
+/** Keeps one inventory up to date and answers questions about it, in its own thread. */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../linux/errno.js';
@@ -11,16 +11,22 @@ import { Inotify } from './inotify.js';
 import type { InventoryAnswer, InventoryJob, InventoryQuestion, Shown } from './messages.js';
 import type { Region } from './region.js';
 
-/** Without inotify a look may be so old. */
+/** Maximum age of a scan without inotify. */
 const FRESH_MS = 10_000;
-/** With it, what it does not tell is seen so late: what a guest writes whose disk stays open. */
+/**
+ * With inotify, the interval of scans for changes that it does not report: writes of a guest whose
+ * disk stays open.
+ */
 const AGAIN_MS = 60_000;
-/** Looking at everything takes at most a tenth of the time. */
+/**
+ * The pause after a full scan is 9 times its duration, so that scans take at most a tenth of the
+ * time.
+ */
 const PAUSE_PER_LOOK = 9;
-/** So often the queue of inotify is read. */
+/** Interval of reading the inotify queue. */
 const LISTEN_MS = 200;
 
-/** In the state folder, which is there. */
+/** Creates a folder in the state folder, which exists. */
 function makeFolder(path: string): void {
   try {
     mkdirSync(path, 0o700);
@@ -29,7 +35,7 @@ function makeFolder(path: string): void {
   }
 }
 
-/** Nova keeps in folders such as `_base` what is no instance's. */
+/** Nova keeps files that belong to no instance in folders such as `_base`. */
 function isOfInstance(folder: string, instances: string): boolean {
   if (!folder.startsWith(`${instances}/`)) return false;
   const [name = ''] = folder.slice(instances.length + 1).split('/');
@@ -40,13 +46,13 @@ const NO_WATCH: FolderWatch = { add: () => undefined, drop: () => undefined };
 
 export interface KeeperEvents {
   beat(): void;
-  /** The inventory has changed. */
+  /** Called when the inventory has changed. */
   moved(number: number): void;
-  /** Something that nobody asked for has failed; it is tried again. */
+  /** Called when background work failed; it is tried again. */
   failed(error: unknown): void;
 }
 
-/** One inventory, from `start` to `close`. Its calls hold the thread that they are made in. */
+/** One inventory, from `start` to `close`. Its calls block the thread that makes them. */
 export class InventoryKeeper {
   readonly #file: InventoryFile;
   readonly #look: InventoryLook;
@@ -56,7 +62,7 @@ export class InventoryKeeper {
   #lookedAt = -Infinity;
   #lookTookMs = 0;
   #said = -1;
-  /** Work on the file goes one after the other. */
+  /** Work on the file runs one piece after the other. */
   #work: Promise<void> = Promise.resolve();
   #stale = true;
   #again = false;
@@ -76,7 +82,7 @@ export class InventoryKeeper {
     });
   }
 
-  /** Keeps up with what happens until `close`. */
+  /** Keeps the inventory up to date until `close`. */
   start(): void {
     this.#timer = setInterval(() => {
       const follows = this.#inotify?.complete === true && !this.#stale;
@@ -87,7 +93,7 @@ export class InventoryKeeper {
     }, LISTEN_MS);
   }
 
-  /** Somebody watches for some time from now on. */
+  /** Expects a watcher for this time from now on. */
   watched(ms: number): void {
     this.#watchedUntil = Date.now() + ms;
   }
@@ -116,8 +122,8 @@ export class InventoryKeeper {
   }
 
   /**
-   * What is known already is delivered first: while much changes, looking at it takes longer than
-   * between two questions, and a watch would never get to the end.
+   * Known changes are delivered first: while much changes, a scan takes longer than the interval of
+   * the questions, and a watch would never finish.
    */
   #hasNews(question: InventoryQuestion): boolean {
     const isKnown = question.kind === 'changes' && question.since.number < this.#file.number;
@@ -149,7 +155,7 @@ export class InventoryKeeper {
     if (facts === '') return { allocatedBytes: 0n, dependants: 0, orphaned: false };
     const path = `${folder}/${name}`;
     const stat = look(() => lstatSync(Buffer.from(path, 'latin1'), { bigint: true }));
-    // By its path something else may be reached by now.
+    // The path may lead to another file by now.
     const isSame = stat !== undefined && facts.includes(`"inode":"${String(stat.ino)}"`);
     const dependants = this.#file.dependants(path, region);
     const hold = isSame ? this.#holds.of(path, stat) : undefined;
@@ -161,13 +167,13 @@ export class InventoryKeeper {
     };
   }
 
-  /** The inventory is what the disk is now, as far as that can be known. */
+  /** Brings the inventory up to the current state of the disk, as far as possible. */
   #upToDate(): Promise<void> {
     const work = this.#work.then(async () => {
       try {
         await this.#catchUp();
       } catch (error) {
-        // What was heard of is heard of once.
+        // Each event is reported only once, so after a failure everything has to be scanned again.
         this.#stale = true;
         throw error;
       }
@@ -200,12 +206,14 @@ export class InventoryKeeper {
     this.#lookTookMs = this.#lookedAt - begun;
   }
 
-  /** Beside the questions, which do not wait for it: each of its slices agrees with the disk. */
+  /**
+   * Runs beside the questions, which do not wait for it: each of its slices agrees with the disk.
+   */
   #lookAgain(): void {
     this.#again = true;
     void this.#lookAtAll()
       .catch(() => {
-        this.#stale = true; // the next question fails as this did, or it does not any more
+        this.#stale = true; // if the cause persists, the next question fails with it
       })
       .finally(() => {
         this.#again = false;

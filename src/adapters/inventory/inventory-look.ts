@@ -1,6 +1,6 @@
 /**
- * Looks at what lies in a root and brings its inventory up to date. Folders are opened component by
- * component and used by their handles: what is replaced by a link meanwhile leads nowhere else.
+ * Scans a root and brings its inventory up to date. Folders are opened component by component and
+ * used by their handles, so a link that replaces a folder during the scan has no effect.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, opendirSync, realpathSync, type Dir } from 'node:fs';
 import { posix } from 'node:path';
@@ -15,11 +15,11 @@ import { failed, inodeOf, lookAtFiles, within, type FileLook } from './file-look
 import type { InventoryFile, Known } from './inventory-file.js';
 import { LookThreads } from './look-threads.js';
 
-/** For names that somebody has heard of: they are few. */
+/** For names in events, of which there are few: no worker threads. */
 const HERE = { look: lookAtFiles };
-/** Files looked at between two turns. */
+/** Files that are examined before other work gets a turn. */
 const SLICE = 200;
-/** Folders in each other; beyond that nobody looks. */
+/** Maximum depth of nested folders; deeper ones are skipped. */
 const MOST_FOLDERS = 256;
 const NOT_LOOKED_INTO = ['lost+found'];
 const FOLDER = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -29,30 +29,32 @@ export interface UnseenPlace {
   readonly why: string;
 }
 
-/** What stands behind a name; what is no image is `gone`. */
+/** The kind of the entry with a name; `gone` stands for other kinds as well. */
 type Kind = 'file' | 'folder' | 'gone' | 'unseen';
 
-/** A look at one name. */
+/** Result for one name. */
 interface Looked {
-  /** Whether it has a row after what is to be written. */
+  /** Whether the name has a row after this result is written. */
   readonly there: boolean;
   readonly write?: () => void;
 }
 
-/** What follows changes of the folders that a look comes to. */
+/** Watches changes in the folders that a scan reaches. */
 export interface FolderWatch {
   /** Called before a folder is listed, with an open descriptor of it. */
   add(folder: string, fd: number): void;
-  /** A folder has gone, with all below it. */
+  /** Called when a folder was removed with everything below it. */
   drop(folder: string): void;
 }
 
-/** The root itself is not there as it was. */
+/** The root itself was removed or replaced. */
 export class RootGone extends Error {
   override readonly name = 'RootGone';
 }
 
-/** Paths are bytes, a character each; a folder has no `/` at its end, so that of `/` is empty. */
+/**
+ * Paths are bytes, one character each. A folder has no `/` at its end, so the path of `/` is empty.
+ */
 export class InventoryLook {
   #unseen = new Map<string, string>();
   readonly #real = new Map<string, string>();
@@ -71,7 +73,7 @@ export class InventoryLook {
     return [...this.#unseen].map(([path, why]) => ({ path, why }));
   }
 
-  /** Looks at everything. Fails with RootGone. */
+  /** Scans everything. Fails with RootGone. */
   async all(): Promise<void> {
     this.#unseen = new Map();
     this.#real.clear();
@@ -84,7 +86,7 @@ export class InventoryLook {
     }
   }
 
-  /** Looks at some names in a folder, and at all below them. Fails with RootGone. */
+  /** Scans some names in a folder, and everything below them. Fails with RootGone. */
   async names(folder: string, names: readonly string[]): Promise<void> {
     const shown = names.filter((name) => !this.#isHidden(folder, name));
     for (let at = 0; at < shown.length; at += SLICE) {
@@ -107,7 +109,7 @@ export class InventoryLook {
     return stat?.isFile() === true ? 'file' : 'gone';
   }
 
-  /** What the names stood for before goes. */
+  /** Removes the rows of what the names stood for before. */
   #gone(folder: string, gone: readonly string[], files: readonly string[], folders: readonly string[]): void {
     this.file.transaction(() => {
       for (const name of [...gone, ...files]) {
@@ -126,7 +128,7 @@ export class InventoryLook {
       const inside = await this.#listed(folder, threads);
       for (const name of inside.reverse()) left.push(`${folder}/${name}`);
     }
-    // What was known of a folder that cannot be looked at now is still the best that is known.
+    // If a folder cannot be read now, its last known state is kept.
     const kept = [...this.#unseen.keys()];
     const isKept = (folder: string) => kept.some((place) => folder === place || folder.startsWith(`${place}/`));
     const gone = this.file.foldersIn(top).filter((folder) => !seen.has(folder) && !isKept(folder));
@@ -135,7 +137,7 @@ export class InventoryLook {
     });
   }
 
-  /** Brings the files of a folder up to date; the names of the folders in it. */
+  /** Brings the files of a folder up to date. Returns the names of the folders in it. */
   async #listed(folder: string, threads?: LookThreads): Promise<string[]> {
     const fd = this.#open(folder);
     if (fd === 'unseen') return [];
@@ -154,15 +156,15 @@ export class InventoryLook {
   }
 
   /**
-   * To be listed. The descriptor stays open meanwhile: by it Node asks what a name stands for where
-   * the filesystem does not say that in its list, as sshfs and some XFS.
+   * Opens a folder for listing. The descriptor stays open during the listing: Node needs it to find
+   * the kind of an entry if the filesystem does not list kinds, as sshfs and some XFS.
    */
   #opened(folder: string, fd: number): Dir {
     this.watch.add(folder, fd);
     return opendirSync(`/proc/self/fd/${String(fd)}`, namesAsBytes(SLICE));
   }
 
-  /** A folder may have millions of files: no list of them is made. */
+  /** A folder may have millions of files, so they are not collected in a list. */
   async #inside(folder: string, listed: Dir, threads?: LookThreads): Promise<string[]> {
     const [folders, isKnown]: [string[], boolean] = [[], this.file.countIn(folder) > 0];
     const [atWork, failures] = [new Set<Promise<void>>(), new Array<unknown>()];
@@ -181,7 +183,8 @@ export class InventoryLook {
       const names: string[] = [];
       while (more && names.length < SLICE) {
         const entry = this.#ask(folder, () => listed.readSync());
-        // One that goes before it is asked what it is; a folder that has gone says so without end.
+        // Node reports an entry that was removed before its kind was known as undefined; a removed
+        // folder does so without end.
         if (entry === undefined) more = ++gone <= SLICE;
         else more = entry !== null && entry !== 'unseen';
         if (entry === undefined || entry === null || entry === 'unseen') continue;
@@ -199,7 +202,7 @@ export class InventoryLook {
     return folders.sort();
   }
 
-  /** There are more rows than files. */
+  /** For a folder with more rows than files. */
   async #removeGone(folder: string): Promise<void> {
     for (let names = this.file.namesIn(folder, '', SLICE); names.length > 0;) {
       await this.#slice(folder, names, true);
@@ -208,7 +211,7 @@ export class InventoryLook {
     }
   }
 
-  /** Looks at files; in how many of these names there is an image then. */
+  /** Examines files. Returns how many of these names are images afterwards. */
   async #slice(folder: string, names: readonly string[], isKnown: boolean, threads?: LookThreads): Promise<number> {
     const fd = this.#open(folder);
     if (typeof fd !== 'number') return 0;
@@ -230,7 +233,7 @@ export class InventoryLook {
     return looks.filter(({ there }) => there).length;
   }
 
-  /** What is to be written of one file. */
+  /** What has to be written for one file. */
   #written(folder: string, name: string, known: Known | undefined, found: FileLook): Looked {
     if (found === 'same') return { there: true };
     if (found === 'gone')
@@ -246,7 +249,7 @@ export class InventoryLook {
     return { there: true, write: () => this.file.put(folder, name, { stamp, base, facts, isNew }) };
   }
 
-  /** The path of what an image is backed by, through links of its folder. */
+  /** The path of an image's backing file, with the links of its folder resolved. */
   #base(folder: string, backingFile: string | undefined): string | null {
     const named = backingFile === undefined ? undefined : namedBase(backingFile);
     if (named === undefined) return null;
@@ -257,7 +260,7 @@ export class InventoryLook {
       try {
         real = realpathSync(Buffer.from(parent, 'latin1'), { encoding: 'buffer' }).toString('latin1');
       } catch {
-        real = parent; // it is not there: nothing that is leads to it
+        real = parent; // the folder does not exist, so no existing file has this path
       }
       this.#real.set(parent, real);
     }
@@ -282,7 +285,7 @@ export class InventoryLook {
     throw new RootGone('something else is there: its filesystem is not mounted, or another one is');
   }
 
-  /** An open folder; it is the caller's to close. */
+  /** Opens a folder. The caller closes it. */
   #open(folder: string): number | 'unseen' | undefined {
     const components = folder
       .slice(this.root.length + 1)
@@ -313,7 +316,7 @@ export class InventoryLook {
     }
   }
 
-  /** Undefined for what has gone; what cannot be asked is noted. */
+  /** Undefined if the entry is gone; an entry that cannot be examined is noted. */
   #ask<T>(path: string, work: () => T): T | 'unseen' | undefined {
     try {
       return work();
@@ -330,7 +333,7 @@ export class InventoryLook {
   }
 }
 
-/** Text as its bytes, a character each. */
+/** Text as its bytes, one character each. */
 export function bytesOf(path: string): string {
   return Buffer.from(path).toString('latin1');
 }

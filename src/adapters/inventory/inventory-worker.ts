@@ -32,7 +32,7 @@ port?.on('message', (message: { readonly id: number; readonly question: Inventor
     .catch((error: unknown) => ({ kind: 'failed' as const, text: inspect(error), ofState: isOfDatabase(error) }))
     .then((answer) => {
       say({ kind: 'answer', id, answer });
-      // The next thread looks whether the file is sound, and makes another where it is not.
+      // The next thread checks whether the file is sound, and creates a new one if not.
       if (answer.kind === 'failed' && answer.ofState) process.exit();
     });
 });

@@ -2,11 +2,14 @@ import { Worker } from 'node:worker_threads';
 import { lookAtFiles, type FileLook, type FilesToLookAt } from './file-look.js';
 
 const WORKER = new URL('./inventory-look-worker.js', import.meta.url);
-/** One for each core that such a host can spare; the thread of the inventory writes meanwhile. */
+/**
+ * As many as the cores that such a host can spare; the thread of the inventory writes at the same
+ * time.
+ */
 const THREADS = 2;
-/** Fewer files are looked at sooner than threads start. */
+/** Fewer files than this are examined before the threads have started. */
 const MANY_FILES = 2000;
-/** Each file leaves some KiB of garbage: in less room it is collected all the time. */
+/** Each file leaves some KiB of garbage; a smaller heap would be collected all the time. */
 const HEAP = { maxYoungGenerationSizeMb: 24, maxOldGenerationSizeMb: 128 };
 
 interface Asked {
@@ -14,26 +17,25 @@ interface Asked {
   readonly reject: (error: unknown) => void;
 }
 
-/** One thread, and the jobs that it has, in their order. */
+/** A thread and its queued jobs, in order. */
 interface Thread {
   readonly worker: Worker;
   readonly jobs: Asked[];
 }
 
 /**
- * Looks at many files: the first ones in this thread, the others in threads of its own, which `end`
- * ends.
+ * Examines many files: the first in this thread, the others in worker threads, which `end` stops.
  */
 export class LookThreads {
   #looked = 0;
   #threads: Thread[] = [];
 
-  /** So many jobs are at work at a time; more wait. */
+  /** How many jobs run at a time; more are queued. */
   get width(): number {
     return this.#threads.length === 0 ? 1 : 2 * THREADS;
   }
 
-  /** In the order of the names. Fails with what is no error of the system. */
+  /** Results in the order of the names. Throws errors that are not system errors. */
   async look(job: FilesToLookAt): Promise<readonly FileLook[]> {
     this.#looked += job.names.length;
     if (this.#threads.length === 0 && this.#looked > MANY_FILES) this.#start();

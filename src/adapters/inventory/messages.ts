@@ -1,23 +1,26 @@
-/** What the thread of an inventory is asked, and what it says. */
+/** Messages between the main thread and the thread of an inventory. */
 import type { FileIdentity } from '../../domain/ports/handles.js';
 import type { Hold } from '../../domain/ports/inventory.js';
 import type { StoredChange, StoredImage } from './inventory-file.js';
 import type { UnseenPlace } from './inventory-look.js';
 import type { Region } from './region.js';
 
-/** Who watches says so more often than this. */
+/** A watcher renews its interest more often than this. */
 export const WATCHED_MS = 10_000;
 
 export interface InventoryJob {
-  /** Its path, as bytes. */
+  /** Path of the root, in bytes. */
   readonly root: string;
   readonly identity: FileIdentity;
   readonly closed: readonly string[];
-  /** Of the database. */
+  /** Path of the database. */
   readonly file: string;
-  /** Its filesystem tells of changes by any host; a server's does not. */
+  /**
+   * Whether the filesystem is local and so reports every change; a network filesystem does not
+   * report those of other hosts.
+   */
   readonly local: boolean;
-  /** Below it are the folders of instances. */
+  /** The folder that contains the folders of instances. */
   readonly instances: string;
 }
 
@@ -44,7 +47,7 @@ export type InventoryQuestion =
   /** How many images are backed by each of these paths, which lie in another root. */
   | { readonly kind: 'dependants'; readonly paths: readonly string[]; readonly inSight: Region['inSight'] };
 
-/** A row, with what is only known when it is asked for. */
+/** A row, with the facts that are determined only for an answer. */
 export interface Shown {
   readonly allocatedBytes: bigint;
   readonly dependants: number;
@@ -70,13 +73,13 @@ export type InventoryAnswer =
   | { readonly kind: 'dependants'; readonly counts: readonly number[] }
   | { readonly kind: 'too old'; readonly life: string }
   | { readonly kind: 'gone'; readonly why: string }
-  /** `ofState`: the disk with the inventory cannot be used, or its file is damaged. */
+  /** `ofState`: the disk with the inventory cannot be used, or the database is damaged. */
   | { readonly kind: 'failed'; readonly text: string; readonly ofState: boolean };
 
 export type InventoryMessage =
   | { readonly kind: 'beat' }
   /** The inventory has changed. */
   | { readonly kind: 'moved'; readonly number: number }
-  /** What nobody has asked for failed. */
+  /** Background work failed. */
   | { readonly kind: 'failed'; readonly text: string }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: InventoryAnswer };

@@ -1,44 +1,47 @@
-/** Which rows of an inventory a question is about, as ranges of its key. */
+/** The rows of an inventory that a question is about, as ranges of its key. */
 import { isBelow } from '../../domain/model/address.js';
 
-/** What is asked of, in bytes as characters. */
+/** The part of the root that a question is about; paths are bytes as characters. */
 export interface Region {
-  /** Of a folder or a file; empty: everything. */
+  /** Path of a folder or a file; empty: everything. */
   readonly path: string;
-  /** Only what lies in the folder itself. */
+  /** Only files directly in the folder. */
   readonly flat: boolean;
-  /** Folders and files below which, and only there, images may be seen. */
+  /** The folders and files that the caller may see, with everything below them. */
   readonly inSight: readonly string[] | 'all';
 }
 
-/** Lists are in the order of these. */
+/** The sort key of lists. */
 export interface Key {
   readonly folder: string;
   readonly name: string;
 }
 
-/** From one key on, up to the other and without it. */
+/** From one key, inclusive, to another, exclusive. */
 export interface KeyRange {
   readonly from: Key;
   readonly to: Key;
 }
 
-/** No name or folder has a smaller character in it: with it behind, a text is the next one. */
+/**
+ * No name or folder contains a smaller character, so a text with this character appended is its
+ * immediate successor.
+ */
 const NEXT = '\u0001';
-/** The character behind the slash: what begins with `PATH/` comes before `PATH0`. */
+/** The character after the slash: keys that begin with `PATH/` come before `PATH0`. */
 const AFTER_SLASH = '0';
 
-/** The key right behind another one. */
+/** The key immediately after this one. */
 export function keyAfter({ folder, name }: Key): Key {
   return { folder, name: name + NEXT };
 }
 
-/** Whether the first comes before the second. */
+/** Whether the first key comes before the second. */
 export function isBefore(a: Key, b: Key): boolean {
   return a.folder === b.folder ? a.name < b.name : a.folder < b.folder;
 }
 
-/** The rows of a region, in their order; no two ranges overlap. */
+/** The rows of a region as ranges, in order and without overlap. */
 export function rangesOf({ path, flat, inSight }: Region): readonly KeyRange[] {
   const places = inSight === 'all' ? ['/'] : inSight;
   return places
@@ -52,7 +55,7 @@ export function rangesOf({ path, flat, inSight }: Region): readonly KeyRange[] {
     .sort((a, b) => (isBefore(a.from, b.from) ? -1 : 1));
 }
 
-/** The file of a path, all files in the folder of that path, and all below. */
+/** The file with this path, all files in a folder of this path, and everything below. */
 function tree(path: string): readonly KeyRange[] {
   const folder = folderOf(path);
   const deeper = { from: { folder: `${folder}/`, name: '' }, to: { folder: folder + AFTER_SLASH, name: '' } };
@@ -70,7 +73,7 @@ function inside(path: string): KeyRange {
   return { from: { folder, name: '' }, to: { folder: folder + NEXT, name: '' } };
 }
 
-/** The folder of `/` has no name, so that each file is at FOLDER/NAME. */
+/** The folder of `/` is empty, so that each file is at FOLDER/NAME. */
 function folderOf(path: string): string {
   return path === '/' ? '' : path;
 }

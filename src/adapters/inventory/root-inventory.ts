@@ -14,12 +14,12 @@ import {
 } from './messages.js';
 
 const WORKER = new URL('./inventory-worker.js', import.meta.url);
-/** A thread's own heap would grow to what suits a whole program. */
+/** The default heap of a thread is sized for a whole program. */
 const HEAP = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 256 };
-/** When nobody has asked for so long the thread ends. */
+/** The thread ends when no request arrives for this time. */
 const IDLE_MS = 300_000;
 
-/** Before it looks at the root, a thread checks its own file: seconds, if that is large. */
+/** Before it scans the root, a thread checks its database, which takes seconds if that is large. */
 const MOST_OPENING_MS = 60_000;
 
 const STALLED = 'stalled';
@@ -29,26 +29,26 @@ type Answer<Kind> = Extract<InventoryAnswer, { readonly kind: Kind }>;
 
 export interface RootInventoryOptions {
   readonly root: Root;
-  /** Of its database. */
+  /** Path of the database. */
   readonly file: string;
   readonly closed: readonly string[];
   /** Real path of the folder of the instances. */
   readonly instances: string;
-  /** One that has said nothing for so long does not answer. */
+  /** How long a root may be silent before it counts as not answering. */
   readonly patienceMs: number;
-  /** Called for each look that failed. */
+  /** Called for each scan that failed. */
   failed(root: string, cause: string | undefined): void;
 }
 
-/** The inventory of one root: a thread that lives while somebody asks. */
+/** The inventory of one root: a thread that lives as long as requests arrive. */
 export class RootInventory {
   #worker: Worker | undefined;
-  /** What the thread takes the root for. */
+  /** The root's identity as the thread knows it. */
   #identity = '';
   readonly #asked = new Map<number, Deferred<InventoryAnswer>>();
   #next = 0;
   #heardAt = 0;
-  /** Whether the thread has got to the root. */
+  /** Whether the thread has opened the root. */
   #isOpen = false;
   #number = -1;
   #watchers = 0;
@@ -101,12 +101,13 @@ export class RootInventory {
   }
 
   /**
-   * Resolved when it is at another number, or some seconds later. Fails with the signal's reason.
+   * Resolves when the inventory is at another number, or after some seconds. Fails with the
+   * signal's reason.
    */
   async moved({ number }: Generation, signal: AbortSignal): Promise<void> {
     this.#watchers += 1;
     const { promise, resolve } = deferred();
-    // Who waits asks now and then: it hears what has happened to the thread.
+    // A watcher asks again now and then, and so learns of a thread that failed.
     const timer = setTimeout(resolve, WATCHED_MS / 2);
     const onMoved = () => {
       if (this.#number !== number) resolve();
@@ -158,14 +159,14 @@ export class RootInventory {
     return worker;
   }
 
-  /** The next question starts another. */
+  /** The next question starts another thread. */
   #lost(worker: Worker, text: string, ofState: boolean): void {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
     for (const answer of this.#asked.values()) answer.resolve({ kind: 'failed', text, ofState });
   }
 
-  /** A thread that hangs in a call of the system ends when that comes back. */
+  /** A thread that hangs in a system call ends when the call returns. */
   #end(): void {
     this.#worker?.postMessage('end');
     this.#worker = undefined;

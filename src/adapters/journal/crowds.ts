@@ -1,13 +1,13 @@
-/** Callers who have more request ids than the history may have operations. */
+/** Callers with more request ids than the history may have operations. */
 import type { JournalFile } from './journal-file.js';
 import { callerOf, callersRequests, traitText } from './traits.js';
 
-/** Entries of an index that are counted in one go, in less than a millisecond. */
+/** Index entries that are counted in one step, in less than a millisecond. */
 const STEP = 2000;
 
 interface Caller {
   readonly name: string;
-  /** The range of the caller's request ids. */
+  /** Start of the range of the caller's request ids. */
   readonly from: string;
   readonly to: string;
   count: number;
@@ -15,13 +15,13 @@ interface Caller {
 }
 
 /**
- * Counts the request ids of one caller after the other, a step at a time. After a round in which no
- * caller had too many, the next round begins when so many operations were added that a caller may
- * have too many.
+ * Counts the request ids of one caller after the other, in steps. After a round in which no caller
+ * had too many, the next round begins when enough operations were added for a caller to exceed the
+ * limit.
  */
 export class Crowds {
   #caller: Caller | undefined;
-  /** The last entry that was counted; what comes after it is next. */
+  /** The last entry that was counted; the next step continues after it. */
   #request = '';
   #id = '';
   #most = 0;
@@ -39,8 +39,8 @@ export class Crowds {
   }
 
   /**
-   * Ended operations of a caller who has too many request ids: at most so many, oldest first. One
-   * step.
+   * Runs one step. Returns ended operations of a caller with too many request ids: at most
+   * `atMost`, oldest first.
    */
   step(atMost: number): string[] {
     const caller = (this.#caller ??= this.#next());
@@ -61,8 +61,8 @@ export class Crowds {
   }
 
   /**
-   * An operation with this request id was forgotten. It may not have been counted yet: then the
-   * count is low for this round.
+   * Call it when an operation with this request id was forgotten. If the id was not counted yet,
+   * the count is too low for this round.
    */
   removed(request: string): void {
     const caller = this.#caller;
@@ -89,8 +89,8 @@ export class Crowds {
   }
 
   /**
-   * The caller's operations by their ids: not those of all request ids, which would have to be
-   * sorted.
+   * The caller's ended operations, found by operation id: finding them by request id would need a
+   * sort.
    */
   #oldest({ name, from, to }: Caller, count: number): string[] {
     if (count <= 0) return [];
@@ -107,8 +107,9 @@ export class Crowds {
 
   #endRound(): void {
     const room = this.limit - this.#most;
-    // What came meanwhile may not be counted. Who has too many all the same had nothing that might
-    // be forgotten: the next operation may end that, also one that came meanwhile.
+    // Operations that were added during the round may not be counted. A caller who still has too
+    // many had no operation that may be forgotten; the next operation to end may be one, also one
+    // that was added during the round.
     this.#dueAt = this.#roundBegan + Math.max(room, 0) + 1;
     this.#roundBegan = this.file.added;
     [this.#most, this.#request, this.#id] = [0, '', ''];

@@ -1,6 +1,4 @@
-/**
- * Reads and writes of a journal that is open. Synchronous calls: it lives in a thread of its own.
- */
+/** Reads and writes of an open journal. Makes synchronous calls; it lives in its own thread. */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { JournalDamaged } from './schema.js';
 import { endPlace, lifeOf } from '../../domain/operations/ends.js';
@@ -19,23 +17,21 @@ import { troubleOf } from './trouble.js';
 
 type Fields = Record<string, SQLOutputValue>;
 
-/** There is no index for it: it is for what is damaged. */
+/** A query without an index, used only on damage. */
 const END_OF = `SELECT trait FROM traits WHERE trait > '${endTrait('')}' AND trait < '${endTrait('~')}' AND id = ?`;
 
 /**
- * The journal's SQLite file with its rows, counters and checksums. Synchronous: it lives in the
- * journal's thread.
+ * The journal's SQLite file with its rows, counters and checksums. Makes synchronous calls; it
+ * lives in the journal's thread.
  */
 export class JournalFile {
-  /**
-   * How many changes were ever written; the file and the count file beside it hold the same number.
-   */
+  /** Number of changes ever written; the file and the count file beside it hold the same number. */
   writes: number;
-  /** How many operations there are. */
+  /** Number of operations. */
   operations: number;
-  /** How many were added since it was opened, at least. */
+  /** Number of operations added since the file was opened, at least. */
   added = 0;
-  /** No end that was ever written has a later place. */
+  /** The latest place in the order of ends that was ever written. */
   latestEnd: string;
   /** Records that were found unreadable since the last question. */
   readonly found: SetAside[] = [];
@@ -54,7 +50,7 @@ export class JournalFile {
     this.operations = Number(this.sql(all).get()?.['n']);
   }
 
-  /** All or nothing; durable on return. */
+  /** Writes all or nothing; durable on return. */
   write(writes: readonly Write[]): void {
     this.transaction(() => {
       for (const write of writes) {
@@ -64,7 +60,7 @@ export class JournalFile {
     });
   }
 
-  /** Rolled back when it throws. Each one is counted. */
+  /** Rolled back if `act` throws. Each transaction is counted. */
   transaction(act: () => void): void {
     const { database, operations } = this;
     database.exec('BEGIN IMMEDIATE');
@@ -74,26 +70,26 @@ export class JournalFile {
       database.exec('COMMIT');
       this.writes += 1;
     } catch (error) {
-      // SQLite has rolled back by itself where it could not go on.
+      // SQLite rolls back by itself after some errors.
       if (database.isTransaction) database.exec('ROLLBACK');
       this.operations = operations;
       throw error;
     }
   }
 
-  /** As if so many changes had been written at least. */
+  /** Raises the number of changes to at least this. */
   countOn(writes: number): void {
     this.writes = Math.max(this.writes, writes);
     this.transaction(() => undefined);
     this.latestEnd = endPlace(this.writes + 1, 0);
   }
 
-  /** Inside of a transaction: what another journal could not read. */
+  /** Call it in a transaction. Stores a record that another journal could not read. */
   keepAside({ kind, key, why }: SetAside): void {
     this.sql('INSERT INTO aside VALUES (?, ?, NULL, ?, ?)').run(kind, key, why, this.clock());
   }
 
-  /** A transaction that the next synced one makes durable. */
+  /** A transaction that becomes durable with the next synced one. */
   unsynced(act: () => void): void {
     this.database.exec('PRAGMA synchronous = NORMAL');
     try {
@@ -107,7 +103,7 @@ export class JournalFile {
     return this.#row('operation', this.sql('SELECT rowid, id AS key, body, sum FROM operations WHERE id = ?').get(id));
   }
 
-  /** The latest operation under a request id. */
+  /** The latest operation with a request id. */
   request(text: string): JournalRow | undefined {
     const newest = 'SELECT rowid, id AS key, body, sum FROM operations WHERE request = ? ORDER BY id DESC LIMIT 1';
     return this.#row('operation', this.sql(newest).get(text));
@@ -129,14 +125,14 @@ export class JournalFile {
     return new Search(this, look).page();
   }
 
-  /** Unset where the history does not go back to the place. */
+  /** Unset if the history does not go back to the place. */
   ended(look: EndedSearch): { readonly found?: FoundRows } {
     const forgotten = this.sql("SELECT value FROM meta WHERE key = 'forgotten'").get()?.['value'];
     if (typeof forgotten === 'string' && forgotten > look.behind) return {};
     return { found: searchEnded(this, look) };
   }
 
-  /** Inside of a transaction: ends up to this place may be missing. */
+  /** Call it in a transaction. Records that ends up to this place may be missing. */
   forgetEnds(place: string): void {
     const later = 'ON CONFLICT(key) DO UPDATE SET value = excluded.value WHERE excluded.value > value';
     this.sql(`INSERT INTO meta VALUES ('forgotten', ?) ${later}`).run(place);
@@ -150,7 +146,7 @@ export class JournalFile {
     return Math.max(0, ...places.map((place) => (typeof place === 'string' ? lifeOf(place) : 0)));
   }
 
-  /** Of each trait the latest operation that has it. */
+  /** For each trait the latest operation that has it. */
   latest(traits: readonly string[]): JournalRow[] {
     const newest = this.sql('SELECT id FROM traits WHERE trait = ? ORDER BY id DESC LIMIT 1');
     return traits.flatMap((trait) => {
@@ -164,8 +160,8 @@ export class JournalFile {
   }
 
   /**
-   * Looks at the rows after one: what is damaged is set aside, and what an operation is found by is
-   * made again where it is not what its record says. The last row looked at; undefined at the end.
+   * Checks the rows after this one: damaged rows are set aside, and traits and columns that differ
+   * from the record are written again. Returns the last row that was checked; undefined at the end.
    */
   verify(table: 'operations' | 'entries', after: number, limit: number): number | undefined {
     const columns = table === 'operations' ? "'operation' AS kind, id AS key, ended, request" : 'kind, key';
@@ -179,18 +175,18 @@ export class JournalFile {
     return rows.length < limit || last === undefined ? undefined : Number(last);
   }
 
-  /** All of both tables, at once. */
+  /** Checks all of both tables at once. */
   verifyAll(): void {
     for (const table of ['entries', 'operations'] as const)
       for (let at: number | undefined = -Infinity; at !== undefined;) at = this.verify(table, at, 1000);
   }
 
-  /** Whether a version that knows fewer traits has changed it last: see `index`. */
+  /** False if the last change was made by a version that knows fewer traits: see `index`. */
   get isIndexed(): boolean {
     return this.sql("SELECT value FROM meta WHERE key = 'indexed'").get()?.['value'] === String(this.writes);
   }
 
-  /** Adds the traits that another version did not know, in 30 us for each operation. */
+  /** Adds the traits that another version did not know, in 30 µs for each operation. */
   index(): void {
     this.transaction(() => {
       const next = this.sql(
@@ -204,7 +200,7 @@ export class JournalFile {
         for (const { key, body } of rows.flatMap((fields) => rowOf('operation', fields) ?? []))
           this.#addTraits(key, columnsOf(body).traits);
       this.sql("INSERT OR IGNORE INTO meta VALUES ('indexed', '')").run();
-      // That version has given none of the places of the next life.
+      // That version has used none of the places of the next life.
       this.forgetEnds(endPlace(this.writes + 1, 0));
     });
   }
@@ -213,14 +209,14 @@ export class JournalFile {
     for (const trait of traits) this.sql('INSERT OR IGNORE INTO traits VALUES (?, ?)').run(trait, id);
   }
 
-  /** The log goes into the file, and both are durable. */
+  /** Writes the log into the file; both are durable on return. */
   checkpoint(mode: 'PASSIVE' | 'TRUNCATE'): void {
     this.database.exec(`PRAGMA wal_checkpoint(${mode})`);
   }
 
   /**
-   * Pages of the log that are not in the file yet. The length of the log does not say: SQLite
-   * writes it again from the beginning, and leaves it as long as it ever was.
+   * Pages of the log that are not in the file yet. The length of the log does not show it: SQLite
+   * overwrites the log from its beginning and never shortens it.
    */
   logPages(): number {
     const pages = this.sql('PRAGMA wal_checkpoint(NOOP)').get();
@@ -241,7 +237,7 @@ export class JournalFile {
       return;
     }
     const sum = sumOf('operation', { key, body });
-    // Most writes are of an unfinished operation: what it is searched by does not change.
+    // Most writes are of an unfinished operation, whose columns and traits stay the same.
     const again = 'UPDATE operations SET body = ?, sum = ? WHERE id = ? AND ended IS NULL';
     if (!mayBeFinal(body) && this.sql(again).run(body, sum, key).changes === 1) return;
     const { ended, request, traits } = columnsOf(body);
@@ -253,18 +249,20 @@ export class JournalFile {
       this.operations += 1;
       this.added += 1;
     }
-    // The others never change.
+    // Traits that are not of the end never change.
     const changed = known ? traits.filter(isOfEnd) : traits;
     this.#addTraits(key, changed);
     const end = endOf(changed) ?? '';
     if (end > this.latestEnd) this.latestEnd = end;
   }
 
-  /** Inside of a transaction. Its request id, where it had one that can be read. */
+  /**
+   * Call it in a transaction. Returns the operation's request id, if it had one that can be read.
+   */
   removeOperation(id: string): string[] {
     const fields = this.sql('SELECT id AS key, body, sum FROM operations WHERE id = ?').get(id);
     if (fields === undefined) return [];
-    // The traits of one that is damaged stay, and lead nowhere.
+    // The traits of a damaged record stay and match nothing.
     const row = rowOf('operation', fields);
     const { traits, request } = row === undefined ? { traits: [], request: null } : columnsOf(row.body);
     for (const trait of traits) this.sql('DELETE FROM traits WHERE trait = ? AND id = ?').run(trait, id);
@@ -275,15 +273,12 @@ export class JournalFile {
     return request === null ? [] : [request];
   }
 
-  /**
-   * The checksum is of the record alone: what is kept beside it, so that it is found, is held
-   * against it.
-   */
+  /** The checksum covers the record alone. The columns beside it are compared with the record. */
   #checkColumns({ key, body }: JournalRow, { ended, request }: Fields): void {
     const expected = columnsOf(body);
     const isTrait = this.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');
     const missing = expected.traits.filter((trait) => isTrait.get(trait, key) === undefined);
-    // Whether a state of another version is final is not known here.
+    // For a state of another version it is unknown whether it is final.
     const isSame = (expected.ended === ended || !expected.isKnown) && expected.request === request;
     if (isSame && missing.length === 0) return;
     this.found.push({
@@ -314,7 +309,7 @@ export class JournalFile {
     return rows.flatMap((each) => this.#row(kind, each) ?? []);
   }
 
-  /** What was written, or undefined: it is damaged then, and set aside. */
+  /** The row as it was written; undefined if it is damaged, and then it is set aside. */
   #row(kind: string, fields: Fields | undefined): JournalRow | undefined {
     if (fields === undefined) return undefined;
     const row = rowOf(kind, fields);
@@ -322,7 +317,10 @@ export class JournalFile {
     return row;
   }
 
-  /** It never comes up again. Where nothing can be written now it stays, and is passed over. */
+  /**
+   * Moves a row aside, so that it is never read again. If nothing can be written now, the row stays
+   * and is skipped.
+   */
   #setAside(kind: string, { rowid, key, body }: Fields, why: string): void {
     const table = kind === 'operation' ? 'operations' : 'entries';
     const name = `${table} ${String(rowid)}`;
@@ -340,7 +338,7 @@ export class JournalFile {
     });
   }
 
-  /** A change that is not needed where the disk takes none now. */
+  /** Runs an optional change, and ignores the failure if the disk accepts none now. */
   #unlessRefused(act: () => void): void {
     try {
       this.transaction(act);
@@ -351,7 +349,7 @@ export class JournalFile {
   }
 }
 
-/** A row as it was written; undefined when it is not. */
+/** A row as it was written; undefined if its checksum does not match. */
 export function rowOf(kind: string, { key, body, sum }: Fields): JournalRow | undefined {
   if (typeof key !== 'string' || typeof body !== 'string') return undefined;
   return sumOf(kind, { key, body }) === sum ? { key, body } : undefined;

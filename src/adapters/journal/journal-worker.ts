@@ -1,5 +1,5 @@
 /**
- * The thread that has the journal open: a disk that hangs holds this thread only. `thread.ts`
+ * The thread that has the journal open: a disk that hangs blocks this thread only. `thread.ts`
  * starts it.
  */
 import { statSync, type BigIntStats } from 'node:fs';
@@ -13,16 +13,16 @@ import { JournalFile } from './journal-file.js';
 import { troubleOf, withErrno } from './trouble.js';
 import { WriteCountFile } from './write-count-file.js';
 
-/** Forgotten, or looked at, in one go; between two, what others ask for is answered. */
+/** Rows that are deleted or checked in one slice; between slices, questions are answered. */
 const SLICE = 16;
 const VERIFIED = 100;
 /**
- * The log goes into the file when it has so many pages, of 4 KiB, or when nothing was written for
- * so long. Meanwhile all others wait: 1 MiB takes a disk about 10 ms.
+ * The log is written into the file when it has this many pages of 4 KiB, or when nothing was
+ * written for some time. All questions wait meanwhile: a disk takes about 10 ms for 1 MiB.
  */
 const LOG_PAGES = 256;
 const QUIET_MS = 2000;
-/** Between two slices, so that they take a small part of the time. */
+/** Pause between slices, so that they take a small part of the time. */
 const PAUSE_MS = 10;
 const SLICE_PAUSE_MS = 25;
 
@@ -36,12 +36,12 @@ class Journal {
   #countFile: WriteCountFile | undefined;
   #pruner: Pruner | undefined;
   #identity = '';
-  /** Of the log beside the file, which is there from the first change on. */
+  /** Identity of the log beside the file, which exists from the first change on. */
   #logIdentity: string | undefined;
   #now = 0;
   #verified: { table: 'operations' | 'entries'; row: number } | undefined = { table: 'entries', row: 0 };
   #timer: NodeJS.Timeout | undefined;
-  /** Whether the log has gone into the file. */
+  /** Whether the log has been written into the file. */
   #logged = false;
   #wroteAt = 0;
   #written = 0;
@@ -51,7 +51,7 @@ class Journal {
     return this.#file;
   }
 
-  /** What there is to say; the journal is made again where it turns out to be damaged. */
+  /** Answers a question. If the journal turns out to be damaged, it is made again. */
   answer(asked: Asked): JournalAnswer {
     const { number } = asked;
     try {
@@ -100,7 +100,7 @@ class Journal {
     }
   }
 
-  /** Each life begins with a change that is durable: its number is that of no other one. */
+  /** Each life begins with a durable change, whose number no other life has. */
   #live(opened: OpenedJournal): JournalAnswer {
     const answer = this.#begin(opened);
     return { ...answer, life: opened.file.writes };
@@ -110,7 +110,7 @@ class Journal {
     if (this.#file !== undefined) file.latestEnd = this.#file.latestEnd;
     this.#file = file;
     this.#identity = identityOf(path);
-    // A disk that takes nothing is better known now than after the first answer.
+    // A disk that accepts no writes is detected here rather than after the first answer.
     file.transaction(() => undefined);
     this.#logIdentity = logIdentity();
     this.#wrote(file);
@@ -127,8 +127,8 @@ class Journal {
   }
 
   /**
-   * What is written into files that were removed, or lie below another filesystem now, is lost with
-   * this process, and SQLite does not notice.
+   * Writes to files that were removed, or are covered by another filesystem, would be lost when
+   * this process ends, and SQLite does not notice.
    */
   #assertInPlace(): void {
     if (identityOf(path) !== this.#identity) throw new Error(`${path} is another file than the one that is open`);
@@ -144,8 +144,8 @@ class Journal {
   }
 
   /**
-   * After a failure: on from where the disk is, as if it had just been opened. Durable is what this
-   * leaves.
+   * Continues after a failure from the state of the disk, as if the file had just been opened.
+   * Durable on return.
    */
   #mend(): JournalAnswer {
     if (this.#countFile !== undefined && isMoving(path))
@@ -153,25 +153,25 @@ class Journal {
     const file = this.#reopen();
     file.transaction(() => undefined);
     this.#logIdentity = logIdentity();
-    // What a failed sync left in the page cache only is written again into the file.
+    // Pages that a failed sync left only in the page cache are written into the file again.
     file.checkpoint('TRUNCATE');
     this.#wrote(file);
     return {};
   }
 
   /**
-   * The file as it is open, or opened again. One that does not have everything is not opened: reads
-   * go on in the one before.
+   * The open file, or the file opened again. A file with fewer changes than this one is not opened:
+   * reads continue in the old one.
    */
   #reopen(): JournalFile {
     const identity = identityOf(path);
     if (identity === this.#identity && this.#file?.database.isOpen === true) {
       if (logIdentity() === this.#logIdentity) return this.#file;
-      // What is in the log is still open here, and goes into the file.
+      // The log is still open here and is written into the file.
       this.#file.checkpoint('TRUNCATE');
       this.#file.database.close();
     }
-    // Another filesystem is mounted there now, or the same one again.
+    // Another filesystem is mounted at the path, or the same one was mounted again.
     const database = connect(path);
     try {
       assertOurs(database, path);
@@ -179,7 +179,7 @@ class Journal {
       if (writes < this.#written)
         throw new Error(`${path} is an older one: it ends at ${String(writes)} of ${String(this.#written)} changes`);
     } finally {
-      // Before the other one is closed, which may remove the log that lies at the path.
+      // Close it before the old file, whose close may remove the log at the path.
       database.close();
     }
     if (this.#file?.database.isOpen === true) this.#file.database.close();
@@ -210,7 +210,7 @@ class Journal {
     }, ms);
   }
 
-  /** A slice of what nobody waits for. */
+  /** Runs one slice of background work. */
   #tidy(): void {
     if (this.#file === undefined) return;
     try {
@@ -239,7 +239,7 @@ class Journal {
     const file = this.#open;
     const pruner = this.#pruner?.file === file ? this.#pruner : (this.#pruner = new Pruner(file, limits));
     const { gone, more } = pruner.slice(now, SLICE);
-    // Not into the count file, which must not be ahead of the disk.
+    // The count file is not updated: it must not be ahead of the disk.
     if (gone > 0) this.#logged = false;
     return more;
   }

@@ -1,4 +1,4 @@
-/** Takes over the journal of an earlier version, which was a LevelDB folder, once. */
+/** Imports the journal of an earlier version, which was a LevelDB folder, once. */
 import { renameSync, rmSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { BESIDE, JOURNAL_FILE, JournalForeign } from './schema.js';
 import type { JournalThread } from './thread.js';
 import { syncFolderOf } from './write-count-file.js';
 
-/** Prefixes of its keys, and what they are called now. */
+/** Prefixes of LevelDB keys, and the kinds that replace them. */
 const PREFIXES = [
   ['op!', 'operation'],
   ['touched!', 'mark'],
@@ -22,17 +22,17 @@ const BATCH = 500;
 const PATIENCE_MS = 60_000;
 
 export interface Imported {
-  /** Where the folder lies now. */
+  /** Where the LevelDB folder was moved to. */
   readonly movedTo: string;
   readonly taken: Readonly<Record<string, number>>;
   readonly aside: readonly SetAside[];
-  /** What is missing or wrong; unset: everything was taken over. */
+  /** What is missing or wrong; unset: everything was imported. */
   readonly problem?: string;
 }
 
 /**
- * Undefined where there is no such folder, or it was taken over before. Until the new file has its
- * name nothing has happened. Fails with JournalForeign, and with what LevelDB says unless that is
+ * Undefined if there is no such folder, or it was imported before. Nothing is changed until the new
+ * file gets its name. Fails with JournalForeign, and with LevelDB's errors unless they report
  * damage.
  */
 export async function importLevel(
@@ -58,8 +58,8 @@ export async function importLevel(
       await thread.ask({ ask: 'write', writes, now: 0 }, PATIENCE_MS);
     };
     copied = { ...(await readLevel(old, aside, write)), aside };
-    // All of it goes into the file, which is renamed without its log; SQLite tells nobody of a
-    // close that could not do that.
+    // The file is renamed without its log, so the log has to be written into the file first: SQLite
+    // does not report a close that failed to do so.
     await thread.ask({ ask: 'mend' }, PATIENCE_MS);
     await thread.close(PATIENCE_MS);
   } finally {
@@ -74,7 +74,7 @@ export async function importLevel(
 }
 
 /**
- * Reads what can be read; `write` gets it as it is written now, `aside` what cannot be read. Fails
+ * Reads all readable records; `write` gets each in today's form, `aside` the unreadable ones. Fails
  * as `importLevel` does.
  */
 export async function readLevel(
@@ -123,7 +123,7 @@ async function assertKnown(level: ClassicLevel, old: string): Promise<void> {
   throw new JournalForeign(`${old} has schema ${JSON.stringify(schema)}, and only 1 can be imported: move it aside`);
 }
 
-/** That journal counted what was written into it, and so did a file beside it. */
+/** The old journal stored the number of its writes, and so did a file beside it. */
 async function gap(level: ClassicLevel, old: string, found: number): Promise<string | undefined> {
   const total = Number((await level.get('meta!total')) ?? 0);
   const beside = await readFile(`${old}.total`, 'utf8').catch((error: unknown) => {
@@ -135,7 +135,7 @@ async function gap(level: ClassicLevel, old: string, found: number): Promise<str
   return found === most ? undefined : `${String(most)} records were written, ${String(found)} are there`;
 }
 
-/** As it is written now; undefined where it cannot be read. */
+/** A record in today's form; undefined if it cannot be read. */
 function asJson(kind: string, body: string): string | undefined {
   try {
     if (kind !== 'mark') return encode(z.looseObject({}).parse(decode(body)));
@@ -149,7 +149,7 @@ function asJson(kind: string, body: string): string | undefined {
   }
 }
 
-/** Only LevelDB's own word for it: everything else passes. */
+/** Only LevelDB's own report of damage counts: all other errors are temporary. */
 function isDamage(error: unknown): boolean {
   for (let each = error; each instanceof Error; each = each.cause)
     if ('code' in each && each.code === 'LEVEL_CORRUPTION') return true;

@@ -1,7 +1,7 @@
 import type { Log } from '../telemetry/log.js';
 import type { JournalLog } from './store.js';
 
-/** What happens to the journal, in the daemon's log; `wrote` as JournalLog has it. */
+/** Writes events of the journal to the daemon's log; `wrote` as in JournalLog. */
 export function journalLog(log: Log, wrote: (seconds: number) => void): JournalLog {
   return {
     wrote,

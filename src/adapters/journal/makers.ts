@@ -1,4 +1,4 @@
-/** Operations that made files, as far as a list of those shows them. */
+/** Operations that created files, with the facts that a list of files shows. */
 import * as z from 'zod';
 import { asAddress } from '../../domain/model/address.js';
 import type { Maker } from '../../domain/operations/journal.js';
@@ -11,7 +11,7 @@ const number = z.string().transform((given, context) => {
   context.addIssue({ code: 'custom', message: 'must be a number' });
   return z.NEVER;
 });
-/** Of the JSON of a record: what is not looked at is not decoded. */
+/** A partial schema of a record: fields that are not needed are not decoded. */
 const record = z.object({
   id: text,
   caller: text,
@@ -21,7 +21,7 @@ const record = z.object({
   commit: z.object({ made: z.object({ device: number, inode: number }) }),
 });
 
-/** For the thread of the journal. A record of another version that has less is left out. */
+/** For the journal's thread. A record of another version without these fields is left out. */
 export function makersIn(rows: readonly JournalRow[]): Maker[] {
   return rows.flatMap(({ body }) => {
     const { data } = record.safeParse(JSON.parse(body));

@@ -1,4 +1,4 @@
-/** What the thread of the journal is asked, and what it answers. */
+/** Messages between the main thread and the journal's thread. */
 import type { MovedAside } from './opening.js';
 import type { Maker } from '../../domain/operations/journal.js';
 import type { HistoryLimits } from './pruning.js';
@@ -22,33 +22,35 @@ export type Question =
   | { readonly ask: 'ended'; readonly look: EndedSearch }
   | { readonly ask: 'makers'; readonly made: readonly string[] }
   | { readonly ask: 'mend' }
-  /** What the daemon does because the journal was moved aside is done. */
+  /** The daemon has finished its work after the journal was moved aside. */
   | { readonly ask: 'settled' }
   | { readonly ask: 'close' };
 
 export type Asked = Question & { readonly number: number };
 
-/** What came to light beside the question. */
+/** Events that are reported along with an answer. */
 export interface News {
   /** Records that were found unreadable. */
   readonly aside?: readonly SetAside[];
-  /** How many there are in all. */
+  /** Total number of unreadable records. */
   readonly asideCount?: number;
-  /** The journal was damaged, and has been made again. */
+  /** The journal was damaged and has been made again. */
   readonly moved?: MovedAside;
-  /** Size of the file and its log, after a change. */
+  /** Size of the file and its log after a change. */
   readonly sizeBytes?: number;
   /** Old operations cannot be forgotten, or damage cannot be looked for, now. */
   readonly failed?: Trouble;
 }
 
 export interface JournalAnswer extends News {
-  /** Unset: it answers no question. */
+  /** Unset if this is not the answer to a question. */
   readonly number?: number;
   readonly trouble?: Trouble;
-  /** To 'open': the number of this life of the daemon. */
+  /** Answer to 'open': the number of this life of the daemon. */
   readonly life?: number;
-  /** To 'search'; to 'ended' unset when the history does not go back so far. */
+  /**
+   * Answer to 'search', and to 'ended'; for 'ended' unset if the history does not go back so far.
+   */
   readonly found?: FoundRows;
   readonly rows?: readonly JournalRow[];
   readonly makers?: readonly Maker[];

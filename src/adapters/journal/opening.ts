@@ -1,6 +1,6 @@
 /**
- * Opens the journal of a state folder. What is damaged is moved aside, and what can be read of it
- * goes into a new one.
+ * Opens the journal of a state folder. A damaged journal is moved aside, and its readable records
+ * are copied into a new one.
  */
 import { copyFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -14,12 +14,12 @@ import { troubleOf } from './trouble.js';
 import { syncFolderOf, type WriteCountFile } from './write-count-file.js';
 
 /**
- * A file up to this size is looked through before anything is done with it, in about 50 ms; a
- * larger one in the background.
+ * A file up to this size is checked completely before it is used, in about 50 ms; a larger one is
+ * checked in the background.
  */
 const LOOKED_THROUGH_BYTES = 16 << 20;
 
-/** Between the name of a damaged journal and the time when it was moved aside. */
+/** Stands between the name of a damaged journal and the time at which it was moved aside. */
 const ASIDE = '.broken-';
 
 /** A journal that was moved aside. */
@@ -34,7 +34,7 @@ export interface OpenedJournal {
   readonly moved?: MovedAside;
 }
 
-/** Fails with JournalForeign, and with what SQLite or the system say. */
+/** Fails with JournalForeign, and with errors of SQLite or the system. */
 export function openJournal(path: string, countFile: WriteCountFile, clock: () => number): OpenedJournal {
   let database: DatabaseSync | undefined;
   const known = countFile.seen ?? 0;
@@ -45,13 +45,15 @@ export function openJournal(path: string, countFile: WriteCountFile, clock: () =
       const what = size === undefined ? 'it has gone' : 'it is empty';
       throw new JournalDamaged(`${String(known)} changes were written, and ${what}`);
     }
-    // Known to the catch: one that nobody closes would remove its log when it is collected.
+    // Assigned here so that the catch can close it: a database that is garbage-collected would
+    // remove its log.
     database = new DatabaseSync(path);
     configureDatabase(database);
     const file = check(database, path, clock);
     if (known > file.writes)
       throw new JournalDamaged(`${String(known)} changes were written, the journal ends at ${String(file.writes)}`);
-    // Records of other files may have come into this one: no life had a greater number.
+    // Records of other files may have been copied into this one: no earlier life may have a greater
+    // number.
     if (file.latestLife > file.writes) file.countOn(file.latestLife);
     const moved = moveOf(file, path, completed);
     return moved === undefined ? { file } : { file, moved };
@@ -66,17 +68,18 @@ export function openJournal(path: string, countFile: WriteCountFile, clock: () =
   }
 }
 
-/** A journal that is damaged, and what is known of it all the same. */
+/** A damaged journal, and what is still known of it. */
 interface Damaged {
   readonly database: DatabaseSync | undefined;
-  /** No end has a later place. */
+  /** The latest place in the order of ends. */
   readonly latestEnd: string;
-  /** How many changes were written at least. */
+  /** Number of changes that were written, at least. */
   readonly writes: number;
 }
 
 /**
- * A new journal with what can be read of a damaged one, which is moved aside. Closes its database.
+ * Moves a damaged journal aside and copies its readable records into a new one. Closes the damaged
+ * database.
  */
 export function rebuild(
   path: string,
@@ -90,18 +93,17 @@ export function rebuild(
   const to = check(made, fresh, clock);
   const salvaged = damaged === undefined ? { kept: {}, aside: [], unreadable: 0 } : salvage(damaged, to);
   to.transaction(() => to.sql("INSERT INTO meta VALUES ('moved', ?), ('moved_why', ?)").run(aside, why));
-  // Those that cannot be read may be any of them.
+  // Any of the ends may be among the unreadable records.
   to.transaction(() => {
     to.forgetEnds(latestEnd > to.latestEnd ? latestEnd : to.latestEnd);
   });
-  // Its end would count as lost otherwise.
+  // Otherwise the end of the journal would count as lost.
   to.countOn(Math.max(writes, to.latestLife));
-  // It is renamed without its log, and a close that could not write that into the file does not
-  // fail.
+  // The file is renamed without its log, and a close that could not write the log into the file
+  // does not fail.
   to.checkpoint('TRUNCATE');
   made.close();
-  // SQLite may take the end of its log for what never was: it goes aside as it is before the file
-  // is closed.
+  // SQLite may take the end of its log for garbage: the log is copied before the file is closed.
   if (isThere(`${path}-wal`)) copyFileSync(`${path}-wal`, `${aside}-wal`);
   try {
     damaged?.close();
@@ -114,8 +116,8 @@ export function rebuild(
 }
 
 /**
- * The new one gets its name. It is whole once the damaged one has lost that, also when a start was
- * ended in between.
+ * Gives the new journal its name. It is complete once the damaged one has been renamed, also if a
+ * start was ended in between.
  */
 function completeMove(path: string): boolean {
   if (!isMoving(path)) return false;
@@ -125,7 +127,9 @@ function completeMove(path: string): boolean {
   return true;
 }
 
-/** The damaged one has its new name, and the new one does not have its own yet. */
+/**
+ * Whether the damaged journal has its new name, and the new one does not have its final name yet.
+ */
 export function isMoving(path: string): boolean {
   return !isThere(path) && isThere(freshOf(path));
 }
@@ -135,25 +139,25 @@ function freshOf(path: string): string {
 }
 
 /**
- * What a new journal says of the one that it was made of, until `forgetMove`; also to later starts.
+ * What a new journal records of the one it replaced, until `forgetMove`; later starts read it too.
  */
 function moveOf(file: JournalFile, path: string, completed: boolean): MovedAside | undefined {
   const metaValue = (key: string) => file.sql('SELECT value FROM meta WHERE key = ?').get(key)?.['value'];
   const salvaged = { kept: { operation: file.operations }, aside: [], unreadable: 0 };
   const movedTo = metaValue('moved');
   if (movedTo !== undefined) return { movedTo: String(movedTo), why: String(metaValue('moved_why')), salvaged };
-  // Versions before this one did not write it down.
+  // Versions before this one did not record it.
   const why = 'the start that moved it aside was ended before the new one had its name';
   return completed ? { movedTo: latestAside(path), why, salvaged } : undefined;
 }
 
-/** Nobody needs to hear of the move any more. */
+/** Deletes the record of the move, which is no longer needed. */
 export function forgetMove(file: JournalFile): void {
   if (file.sql("SELECT 1 FROM meta WHERE key = 'moved'").get() === undefined) return;
   file.transaction(() => file.sql("DELETE FROM meta WHERE key IN ('moved', 'moved_why')").run());
 }
 
-/** The journal's own name where there is none: one that had gone has left nothing. */
+/** The journal's own name if there is none: a journal that was missing left no file. */
 function latestAside(path: string): string {
   const begin = `${basename(path)}${ASIDE}`;
   const names = readdirSync(dirname(path)).filter((name) => name.startsWith(begin) && !name.endsWith('-wal'));
@@ -175,7 +179,7 @@ export function connect(path: string): DatabaseSync {
   return database;
 }
 
-/** Fails with JournalForeign or JournalDamaged, and as SQLite does. */
+/** Fails with JournalForeign or JournalDamaged, and with errors of SQLite. */
 function check(database: DatabaseSync, path: string, clock: () => number): JournalFile {
   if (isEmpty(database)) create(database);
   assertOurs(database, path);
@@ -183,14 +187,14 @@ function check(database: DatabaseSync, path: string, clock: () => number): Journ
   const isMended = statSync(path).size <= LOOKED_THROUGH_BYTES && lookThrough(database);
   const file = new JournalFile(database, clock);
   if (!file.isIndexed) file.index();
-  // Where an index did not agree with its table, the table may be what is wrong.
+  // When an index did not agree with its table, the table may be wrong.
   if (isMended) file.verifyAll();
   return file;
 }
 
 /**
- * Whether pages and indexes agree with each other; true where they do since an index was made again
- * from its table. Fails with JournalDamaged.
+ * Checks that pages and indexes agree with each other; returns whether an index had to be made
+ * again from its table. Fails with JournalDamaged.
  */
 function lookThrough(database: DatabaseSync): boolean {
   const problem = () => {

@@ -1,10 +1,10 @@
-/** Forgets operations that are too old or too many, a few at a time. */
+/** Deletes operations that are too old or too many, a few at a time. */
 import { Crowds } from './crowds.js';
 import type { JournalFile } from './journal-file.js';
 
 /**
- * A request id is known for so long, whatever the limits say, unless its caller alone has more than
- * the limit.
+ * Request ids are kept at least this long, whatever the limits say, unless their caller alone
+ * exceeds the limit.
  */
 const REQUEST_ID_MS = 24 * 3600 * 1000;
 
@@ -14,7 +14,7 @@ export interface HistoryLimits {
 }
 
 /**
- * Removes ended operations beyond the limits of the history, in slices that the caller asks for.
+ * Removes ended operations beyond the limits of the history, in slices that the caller requests.
  */
 export class Pruner {
   readonly #crowds: Crowds;
@@ -27,8 +27,8 @@ export class Pruner {
   }
 
   /**
-   * Forgets at most so many, oldest first, never an unfinished one; how many, and whether there may
-   * be more to do.
+   * Deletes at most `limit` operations, oldest first, never an unfinished one. Returns how many,
+   * and whether there may be more to do.
    */
   slice(now: number, limit: number): { readonly gone: number; readonly more: boolean } {
     const { file, limits } = this;
@@ -53,7 +53,7 @@ export class Pruner {
   #forget(ids: readonly string[]): void {
     if (ids.length === 0) return;
     const requests: string[] = [];
-    // Nobody waits for it to be durable: what a power cut brings back is forgotten again.
+    // Durability is not needed: operations that a power failure brings back are deleted again.
     this.file.unsynced(() => {
       for (const id of ids) requests.push(...this.file.removeOperation(id));
     });
@@ -61,7 +61,7 @@ export class Pruner {
   }
 }
 
-/** Those with, or without, a request id that ended by then. */
+/** Operations that ended by then, with or without a request id. */
 function ended(file: JournalFile, asked: boolean, until: number, limit: number): { id: string; ended: number }[] {
   const oldest = `SELECT id, ended FROM operations
     WHERE ended IS NOT NULL AND (request IS NOT NULL) = ? AND ended <= ? ORDER BY ended LIMIT ?`;

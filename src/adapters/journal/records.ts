@@ -1,4 +1,4 @@
-/** What may stand in the journal, checked: the parsers of every kind of record. */
+/** Parsers of every kind of record in the journal. */
 import * as z from 'zod';
 import { addressSchema as address, imageInfoSchema } from '../../domain/model/image-info-schema.js';
 import {
@@ -35,7 +35,7 @@ const commit = z.looseObject({
   folder: z.exactOptional(identity),
   result: resultSchema,
 });
-// A schema costs more to make than a record to read: all are made once.
+// Creating a schema costs more than reading a record, so each is created once.
 const allWarnings = z.array(
   z.looseObject({
     reason: z.enum(WARNINGS),
@@ -88,8 +88,8 @@ const operation = z.looseObject({
 const VERSIONED: readonly string[] = ['state', 'phase', 'progress', 'commit', 'result', 'error', 'warnings'];
 
 /**
- * Fails when it is no operation at all. What only a newer version knows of it is left out, and a
- * warning says so.
+ * Fails if the value is not an operation at all. Values that only a newer version knows are left
+ * out, and a warning says so.
  */
 export function readOperation(value: unknown): OperationRecord {
   const fields = anyFields.parse(value);
@@ -107,7 +107,7 @@ export function readOperation(value: unknown): OperationRecord {
   return { ...parsed, ...mayGoOn, state: stateNow, warnings: known.warnings() };
 }
 
-/** Fields whose values this version knows. */
+/** Filters fields whose values this version knows. */
 class Known {
   readonly unknown: string[] = [];
 
@@ -143,14 +143,14 @@ const mark = identity.extend({
   method: z.string(),
 });
 
-/** Fails when it is no mark. */
+/** Fails if the value is not a mark. */
 export function readMark(value: unknown): TouchMark {
   return mark.parse(value);
 }
 
 const rawDisk = identity.extend({ birthTimeNs: z.bigint(), lengthBytes: z.bigint() });
 
-/** Fails when it is none. */
+/** Fails if the value is not a raw disk. */
 export function readRawDisk(value: unknown): RawDisk {
   return rawDisk.parse(value);
 }
@@ -166,7 +166,7 @@ const resumeEntry = z.looseObject({
   kept: z.exactOptional(z.looseObject({ sinceMs: z.number(), bytes: z.bigint() })),
 });
 
-/** Fails when it is no resume entry. */
+/** Fails if the value is not a resume entry. */
 export function readResumeEntry(value: unknown): ResumeEntry {
   return resumeEntry.parse(value);
 }
@@ -189,12 +189,12 @@ const cacheEntry = z.looseObject({
   pinned: z.boolean(),
 });
 
-/** Fails when it is no entry of the cache. */
+/** Fails if the value is not an entry of the cache. */
 export function readCacheEntry(value: unknown): CacheEntry {
   return cacheEntry.parse(value);
 }
 
-/** Undefined where this version cannot read it. */
+/** Undefined if this version cannot read the record. */
 export function parseRow<T>({ body }: JournalRow, read: (value: unknown) => T): T | undefined {
   try {
     return read(decode(body));

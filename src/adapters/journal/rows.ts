@@ -1,10 +1,10 @@
-/** What is kept of a record, as text. Shared by the thread that writes and those who read. */
+/** Records as text. Shared by the thread that writes them and the code that reads them. */
 import { crc32 } from 'node:zlib';
 import type { Span } from '../../domain/operations/journal.js';
 
 /**
- * Beside operations: images that were being changed, disks that were made as raw, resume entries,
- * and images of the cache.
+ * Entries beside operations: images that were being changed, disks that were created as raw, resume
+ * entries, and images of the cache.
  */
 export type EntryKind = 'mark' | 'raw' | 'resume' | 'cached';
 
@@ -14,17 +14,17 @@ export interface JournalRow {
   readonly body: string;
 }
 
-/** A record that is put, or removed where there is no body. */
+/** A record to write, or to remove if it has no body. */
 export interface Write {
-  /** 'operation', an EntryKind, or what a newer version calls its entries. */
+  /** 'operation', an EntryKind, or the name of a newer version's entries. */
   readonly kind: string;
   readonly key: string;
   readonly body: string | undefined;
 }
 
 /**
- * A record that is not as it was written, and what was done: one that cannot be read is kept, and
- * nobody is shown it.
+ * A record that is not as it was written, and what was done with it. Unreadable records are kept,
+ * but never returned to callers.
  */
 export interface SetAside {
   readonly kind: string;
@@ -32,17 +32,14 @@ export interface SetAside {
   readonly why: string;
 }
 
-/**
- * What is kept with a record to tell whether it is as it was written; every single flipped bit
- * shows.
- */
+/** The checksum of a record; it detects every single flipped bit. */
 export function sumOf(kind: string, { key, body }: JournalRow): number {
   return crc32(`${kind}\n${key}\n${body}`);
 }
 
 /**
- * JSON knows no bigint: they become strings that begin so; strings of callers that begin with NUL
- * are escaped.
+ * JSON has no bigint: it is written as a string with this prefix; strings of callers that begin
+ * with NUL are escaped.
  */
 const BIGINT = '\0n';
 const ESCAPED = '\0s';
@@ -59,14 +56,14 @@ export function encode(value: object): string {
 }
 
 /**
- * A string as `encode` was given it, where the text is parsed without `decode`, which takes three
+ * Reverses `encode` for one string, for text that is parsed without `decode`, which takes three
  * times as long.
  */
 export function unescaped(text: string): string {
   return text.startsWith(ESCAPED) ? text.slice(ESCAPED.length) : text;
 }
 
-/** Fails when the text is no JSON. */
+/** Fails if the text is not JSON. */
 export function decode(text: string): unknown {
   return JSON.parse(text, (_, field: unknown) => {
     if (typeof field !== 'string') return field;
@@ -75,7 +72,7 @@ export function decode(text: string): unknown {
   });
 }
 
-/** A bigint as `encode` has put it, where the text is parsed without `decode`. */
+/** Reverses `encode` for one bigint, for text that is parsed without `decode`. */
 export function bigintIn(text: unknown): string | undefined {
   return typeof text === 'string' && text.startsWith(BIGINT) ? text.slice(BIGINT.length) : undefined;
 }
@@ -87,7 +84,7 @@ export interface OperationSearch {
   readonly limit: number;
 }
 
-/** Operations that have ended behind one place and up to another. */
+/** Operations that ended after one place and up to another. */
 export interface EndedSearch {
   /** As in OperationSearch. */
   readonly groups: readonly (readonly string[])[];
@@ -98,6 +95,6 @@ export interface EndedSearch {
 
 export interface FoundRows {
   readonly rows: readonly JournalRow[];
-  /** All up to this id, or place, were looked at; undefined: there are no more. */
+  /** Everything up to this id, or place, was searched; undefined: there are no more. */
   readonly reached: string | undefined;
 }

@@ -1,25 +1,25 @@
-/** What can be read of a journal whose file is damaged. */
+/** Reads the readable records of a damaged journal. */
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { rowOf, type JournalFile } from './journal-file.js';
 import type { SetAside, Write } from './rows.js';
 import { troubleOf } from './trouble.js';
 
 const CHUNK = 100;
-/** After so many chunks in which nothing can be read, nothing more is looked for. */
+/** After this many consecutive unreadable chunks the search stops. */
 const GIVE_UP_AFTER = 50;
 
 export interface Salvaged {
-  /** Records that are as they were written, by kind. */
+  /** Number of intact records, by kind. */
   readonly kept: Readonly<Record<string, number>>;
-  /** Records that are not, those that were set aside before among them. */
+  /** Damaged records, including those that were set aside before. */
   readonly aside: readonly SetAside[];
-  /** Places of the file that cannot be read at all; each may have held a record, or none. */
+  /** Number of places in the file that cannot be read at all; each may have held a record. */
   readonly unreadable: number;
 }
 
 type Fields = Record<string, SQLOutputValue>;
 
-/** Reads what can be read; `take` gets each record that is as it was written. */
+/** Reads all readable records; `take` gets each intact one. */
 export function readAll(from: DatabaseSync, take: (write: Write) => void): Salvaged {
   const kept: Record<string, number> = {};
   const aside: SetAside[] = [];
@@ -40,7 +40,7 @@ export function readAll(from: DatabaseSync, take: (write: Write) => void): Salva
   return { kept, aside, unreadable: rows.unreadable };
 }
 
-/** Copies what can be read into a new journal. */
+/** Copies all readable records into a new journal. */
 export function salvage(from: DatabaseSync, to: JournalFile): Salvaged {
   let batch: Write[] = [];
   const flush = () => {
@@ -61,7 +61,7 @@ export function salvage(from: DatabaseSync, to: JournalFile): Salvaged {
   return salvaged;
 }
 
-/** Rows of tables, around what cannot be read. */
+/** Rows of tables, skipping unreadable ones. */
 class Rows {
   unreadable = 0;
 
@@ -88,7 +88,7 @@ class Rows {
     }
   }
 
-  /** The highest row number; where it cannot be read, more than any. */
+  /** The highest row number; if it cannot be read, a number above every row. */
   #last(table: string): number {
     const last = this.#try(() => this.from.prepare(`SELECT max(rowid) AS last FROM ${table}`).get());
     return last === undefined ? Number.MAX_SAFE_INTEGER : Number(last['last'] ?? 0);

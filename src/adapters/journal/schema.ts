@@ -1,24 +1,30 @@
-/**
- * How a journal lies in its file. Everything that reads or makes one, the daemon or a command,
- * begins here.
- */
+/** The layout of a journal in its file. All code that opens or creates a journal starts here. */
 import type { DatabaseSync } from 'node:sqlite';
 
-/** In the header of the file: it is a journal of ours, and no other database. */
+/** In the header of the file: marks it as a journal of Hostler. */
 export const APPLICATION_ID = 0x686f7374;
 export const SCHEMA = 1;
-/** In the state folder. */
+/** File name in the state folder. */
 export const JOURNAL_FILE = 'journal.sqlite';
-/** What SQLite keeps beside the file: it goes where the file goes. */
+/** Suffixes of the files that SQLite keeps beside the database; they are moved together with it. */
 export const BESIDE = ['-wal', '-shm', '-journal'] as const;
 
 /**
- * meta: `writes` counts the changes; `indexed` is the same number, unless the last change was that
- * of a version which knows fewer traits; `forgotten` is the place of the latest end that may be
- * missing. operations: one row an operation; `ended` is unset while it is unfinished, `request` is
- * what makes its request id unique. traits: by what operations are looked for; see traits.ts.
- * entries: everything else, by kind. aside: what could not be read. Tables have plain row numbers,
- * so that rows can be read one by one where the pages above them are damaged.
+ * meta: `writes` counts the changes; `indexed` is the same number, unless the last change was made
+ * by a version that knows fewer traits; `forgotten` is the place of the latest end that may be
+ * missing.
+ *
+ * operations: one row for each operation; `ended` is unset while it is unfinished, `request` makes
+ * its request id unique.
+ *
+ * traits: what operations are searched by; see traits.ts.
+ *
+ * entries: all other records, by kind.
+ *
+ * aside: unreadable records.
+ *
+ * Tables have plain row numbers, so that rows can be read one by one if the pages above them are
+ * damaged.
  */
 const TABLES = `
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -32,9 +38,9 @@ const TABLES = `
 `;
 
 /**
- * The lock is exclusive, so that the index of the write-ahead log lies in our memory: a mapped file
- * would end the daemon with SIGBUS when its disk fails. A commit is synced. Who writes says when
- * the log goes into the file.
+ * The lock is exclusive, so that the index of the write-ahead log lies in process memory: a mapped
+ * file would end the daemon with SIGBUS if its disk failed. Each commit is synced. The writer
+ * decides when the log is written into the file.
  */
 const SETTINGS = `
   PRAGMA locking_mode = EXCLUSIVE;
@@ -45,17 +51,17 @@ const SETTINGS = `
   PRAGMA cache_size = -4000;
 `;
 
-/** It is no journal that this version can work with; it is left as it is. */
+/** The file is not a journal that this version can use; it is left unchanged. */
 export class JournalForeign extends Error {
   override readonly name = 'JournalForeign';
 }
 
-/** The file's own facts do not agree with each other, or with what was written. */
+/** The facts in the file contradict each other, or differ from what was written. */
 export class JournalDamaged extends Error {
   override readonly name = 'JournalDamaged';
 }
 
-/** Applies what lasts for this connection only. */
+/** Applies the settings that last for this connection only. */
 export function configureDatabase(database: DatabaseSync): void {
   database.exec(SETTINGS);
 }
@@ -65,7 +71,7 @@ export function isEmpty(database: DatabaseSync): boolean {
   return database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n'] === 0;
 }
 
-/** Makes the tables of a new journal. */
+/** Creates the tables of a new journal. */
 export function create(database: DatabaseSync): void {
   database.exec('PRAGMA journal_mode = WAL');
   database.exec(`BEGIN IMMEDIATE; PRAGMA application_id = ${String(APPLICATION_ID)}; ${TABLES}`);
@@ -74,8 +80,8 @@ export function create(database: DatabaseSync): void {
 }
 
 /**
- * Fails with JournalForeign unless it is a journal of this version, and with JournalDamaged where
- * it does not say.
+ * Fails with JournalForeign unless the file is a journal of this version, and with JournalDamaged
+ * if the version cannot be read.
  */
 export function assertOurs(database: DatabaseSync, path: string): void {
   const id = database.prepare('PRAGMA application_id').get()?.['application_id'];

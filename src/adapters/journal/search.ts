@@ -1,21 +1,19 @@
-/** Operations by their traits, in the order of ids. */
+/** Searches operations by their traits, in the order of ids. */
 import type { StatementSync } from 'node:sqlite';
 import { isPassed } from '../../domain/operations/journal.js';
 import type { EndedSearch, JournalRow, OperationSearch, FoundRows } from './rows.js';
 import { UNFINISHED, endOf, endTrait } from './traits.js';
 
-/**
- * An answer ends after so many steps through indexes, about 5 ms; the next page continues there.
- */
+/** A search stops after this many index steps, about 5 ms; the next page continues there. */
 const MAX_STEPS = 1500;
 const EVERYTHING = '*';
-/** Sorts behind every id. */
+/** Sorts after every id. */
 const LAST = '~';
 
-/** Of ends, at once. */
+/** Ends that are read at once. */
 const ENDS = 100;
 
-/** What a search reads of a journal. */
+/** The parts of a journal that a search reads. */
 interface Operations {
   operation(id: string): JournalRow | undefined;
   sql(text: string): StatementSync;
@@ -51,8 +49,8 @@ export class Search {
   }
 
   /**
-   * The next id that is in all groups, or how far there is none when it took too long; neither:
-   * there is none at all.
+   * `id`: the next id that is in all groups. `passed`: the search took too long, and no id up to
+   * this one is. Neither: there is no further id.
    */
   #meet(groups: readonly (readonly string[])[], from: string): { id?: string; passed?: string } {
     let candidate = this.#next(groups[0] ?? [], from, 'behind');
@@ -66,7 +64,7 @@ export class Search {
     return candidate === undefined ? {} : { id: candidate };
   }
 
-  /** The next id, from there or behind it, that has one of the traits. */
+  /** The next id, from `start` or after it, that has one of the traits. */
   #next(traits: readonly string[], start: string, where: 'from' | 'behind'): string | undefined {
     const { newestFirst } = this.look.span;
     let found: string | undefined;
@@ -82,7 +80,7 @@ export class Search {
     const { newestFirst } = this.look.span;
     const compare = `${newestFirst ? '<' : '>'}${where === 'from' ? '=' : ''}`;
     const rest = `id ${compare} ? ORDER BY id ${newestFirst ? 'DESC' : 'ASC'} LIMIT 1`;
-    // What no id comes behind, whichever it is.
+    // Sorts after every id.
     const from = newestFirst && start === '' ? LAST : start;
     if (trait === EVERYTHING) return this.file.sql(`SELECT id FROM operations WHERE ${rest}`).get(from);
     if (trait === UNFINISHED)
@@ -91,7 +89,7 @@ export class Search {
   }
 }
 
-/** Operations that have ended behind one place and up to another, in this order. */
+/** Operations that ended after one place and up to another, in this order. */
 export function searchEnded(file: Operations, { groups, behind, upTo, limit }: EndedSearch): FoundRows {
   const next = file.sql('SELECT trait, id FROM traits WHERE trait > ? AND trait <= ? ORDER BY trait LIMIT ?');
   const has = file.sql('SELECT 1 FROM traits WHERE trait = ? AND id = ?');

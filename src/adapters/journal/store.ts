@@ -27,9 +27,9 @@ import { Writer, type WriterState } from './writer.js';
 import type { CacheEntry, CacheStore } from '../../domain/ports/image-cache.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 
-/** A start looks through a journal and may have to make it again. */
+/** A start checks the journal and may have to make it again. */
 const OPEN_PATIENCE_MS = 300_000;
-/** A disk that takes longer for one change counts as one that does not answer. */
+/** A disk that takes longer for one change counts as not answering. */
 const PATIENCE_MS = 10_000;
 
 export interface JournalOptions {
@@ -42,26 +42,22 @@ export interface JournalOptions {
   readonly retryMs?: number;
 }
 
-/** What an operator should hear of. */
+/** Events that an operator should know of. */
 export interface JournalLog {
-  /**
-   * The journal was damaged and has been moved aside; what could be read of it is in the new one.
-   */
+  /** The journal was damaged and has been moved aside; its readable records are in the new one. */
   moved(facts: NonNullable<News['moved']>): void;
   setAside(facts: SetAside): void;
-  /** The journal of an earlier version was taken over. */
+  /** The journal of an earlier version was imported. */
   imported(facts: Imported): void;
-  /** Nothing can be written any more, or again. */
+  /** Writing has become impossible, or possible again. */
   state(state: WriterState): void;
-  /** Old operations cannot be forgotten now. */
+  /** Old operations cannot be deleted now. */
   tidyFailed(why: string): void;
-  /** A batch of records is durable, so long after it was handed over. */
+  /** A batch of records is durable; `seconds` since it was handed over. */
   readonly wrote?: (seconds: number) => void;
 }
 
-/**
- * The journal cannot be opened, and nothing is wrong with what it holds; an operator has to act.
- */
+/** The journal cannot be opened although its content is intact; an operator has to act. */
 export class JournalUnavailable extends Error {
   override readonly name = 'JournalUnavailable';
 }
@@ -75,18 +71,18 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   readonly #writer: Writer;
   readonly #unwritten = new Unwritten();
   readonly #patienceMs: number;
-  /** Records that cannot be read, since the file was made. */
+  /** Number of unreadable records since the file was created. */
   asideCount = 0;
-  /** Of the file and its log, after the last change. */
+  /** Size of the file and its log after the last change. */
   sizeBytes = 0;
   /**
-   * Operations that only another version can end: what they work in is theirs. Known once it is
-   * open.
+   * Operations that only another version can end; their files are left alone. Known once the
+   * journal is open.
    */
   readonly leftToOthers = new Set<string>();
-  /** Known once it is open. */
+  /** Number of this life of the daemon; known once the journal is open. */
   life = 0;
-  /** Something that was in the journal is not known to this life of the daemon. */
+  /** Whether some record that was in the journal is not known to this life of the daemon. */
   incomplete = false;
 
   private constructor(private readonly options: JournalOptions) {
@@ -115,7 +111,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     try {
       await store.#takeOver();
       ({ life: store.life = 0 } = await store.#thread.ask({ ask: 'open' }, OPEN_PATIENCE_MS));
-      // What is missing among these is known from the beginning.
+      // Missing unfinished operations have to be known from the beginning.
       await store.unfinished();
       return store;
     } catch (error) {
@@ -131,7 +127,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     }
   }
 
-  /** The journal of an earlier version, once. */
+  /** Imports the journal of an earlier version, once. */
   async #takeOver(): Promise<void> {
     const imported = await importLevel(this.options.folder, (path, countFile) => this.#threadAt(path, countFile));
     if (imported === undefined) return;
@@ -180,7 +176,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     const { rows = [] } = await this.#ask({ ask: 'unfinished' });
     const records = this.#read('operation', rows, readOperation);
     for (const { id, state } of records) if (state === 'UNKNOWN') this.leftToOthers.add(id);
-    // What a newer version means by its state is not for us to end.
+    // Operations in a state that only a newer version knows are not ended by this version.
     return records.filter(({ state }) => state !== 'UNKNOWN');
   }
 
@@ -259,14 +255,14 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   }
 
   /**
-   * What is left alone because the journal was moved aside is written down elsewhere: the next
-   * start need not hear of the move again. Fails with STATE_UNAVAILABLE.
+   * Call it once the files that are left alone because of the move are recorded elsewhere: the next
+   * start then does not report the move again. Fails with STATE_UNAVAILABLE.
    */
   async settled(): Promise<void> {
     await this.#ask({ ask: 'settled' });
   }
 
-  /** Waits for what is being written; a disk that hangs is left to itself. */
+  /** Waits for pending writes, but not for a disk that hangs. */
   async close(): Promise<void> {
     await this.#writer.close();
     try {
@@ -286,7 +282,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     return this.#read(kind, rows, read);
   }
 
-  /** What this version cannot make sense of is left where it is. */
+  /** Records that this version cannot read are left where they are. */
   #read<T>(kind: string, rows: JournalAnswer['rows'] & object, read: (value: unknown) => T): T[] {
     return rows.flatMap((row) => {
       const value = parseRow(row, read);

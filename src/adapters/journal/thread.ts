@@ -4,10 +4,10 @@ import type { Trouble } from './trouble.js';
 
 const WORKER = new URL('./journal-worker.js', import.meta.url);
 
-/** Of the thread's heap: with more it lets garbage lie. */
+/** Young generation of the thread's heap: with more, it lets garbage accumulate. */
 const YOUNG_MIB = 4;
 
-/** A question was not answered: by the disk, or by the thread. */
+/** A question was not answered, by the disk or by the thread. */
 export class JournalTrouble extends Error {
   override readonly name = 'JournalTrouble';
 
@@ -21,13 +21,13 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
-/** This side of the thread that has the journal open. */
+/** The main thread's side of the thread that has the journal open. */
 export class JournalThread {
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | undefined;
   /**
-   * The last question, and the last that was answered: as long as they differ the thread is at
-   * work, or hangs.
+   * The last question, and the last one that was answered: while they differ the thread is working,
+   * or hangs.
    */
   #asked = 0;
   #answered = 0;
@@ -37,15 +37,12 @@ export class JournalThread {
     private readonly onNews: (news: News) => void,
   ) {}
 
-  /** It has answered everything, also what nobody waits for any more. */
+  /** Whether every question was answered, including those that no caller waits for any more. */
   get idle(): boolean {
     return this.#asked === this.#answered;
   }
 
-  /**
-   * Fails with JournalTrouble; the thread may still do what it was asked for when its answer did
-   * not come in time.
-   */
+  /** Fails with JournalTrouble; after a timeout the thread may still do what it was asked for. */
   async ask(question: Question, patienceMs: number): Promise<JournalAnswer> {
     const worker = (this.#worker ??= this.#start());
     const asked: Asked = { ...question, number: ++this.#asked };
@@ -62,9 +59,7 @@ export class JournalThread {
     return answer;
   }
 
-  /**
-   * Fails with JournalTrouble where the disk does not answer; the thread is left to itself then.
-   */
+  /** Fails with JournalTrouble if the disk does not answer; the thread is then abandoned. */
   async close(patienceMs: number): Promise<void> {
     if (this.#worker === undefined) return;
     await this.ask({ ask: 'close' }, patienceMs);
@@ -87,7 +82,7 @@ export class JournalThread {
       this.#answered = Math.max(this.#answered, answer.number);
       this.#resolve(answer.number, answer);
     });
-    // It is started again by the next request.
+    // The next request starts the thread again.
     worker.on('error', (error) => {
       this.#gone(error instanceof Error ? error.message : String(error));
     });

@@ -9,12 +9,12 @@ import type { FileIdentity } from '../../domain/ports/handles.js';
 import { bigintIn, unescaped } from './rows.js';
 import { JournalDamaged } from './schema.js';
 
-/** Not kept as rows: there is an index for it. Begins as no other trait does. */
+/** Not stored as rows: there is an index for it. No other trait begins with this character. */
 export const UNFINISHED = '?';
 
 const FINAL: readonly string[] = ['SUCCEEDED', 'FAILED', 'CANCELLED'];
 const GOES_ON: readonly string[] = ['QUEUED', 'RUNNING', 'CANCELLING'];
-/** A longer text is kept as its digest. */
+/** Longer texts are stored as their digest. */
 const LONGEST = 120;
 
 /**
@@ -38,25 +38,25 @@ export function traitText(trait: Trait): string {
   }
 }
 
-/** Whether an operation may have the trait from its end on only. */
+/** Whether an operation can have the trait only after its end. */
 export function isOfEnd(trait: string): boolean {
   return ['s', 'r', 'f', 'l', END].some((begin) => trait.startsWith(begin));
 }
 
-/** Begins the trait that is the place of an operation in the order of ends. */
+/** Prefix of the trait for an operation's place in the order of ends. */
 const END = 'e';
 
-/** The trait of a place: traits are in the order of their places. */
+/** The trait of a place; traits sort in the order of their places. */
 export function endTrait(place: string): string {
   return `${END}${place}`;
 }
 
-/** The place that one of the traits is; undefined where none is one. */
+/** The place among these traits; undefined if there is none. */
 export function endOf(traits: readonly string[]): string | undefined {
   return traits.find((trait) => trait.startsWith(END))?.slice(END.length);
 }
 
-/** The text under which an operation that has made a file is found. */
+/** The text by which the operation that created a file is found. */
 export function madeText({ device, inode }: FileIdentity): string {
   return `f${String(device)}:${String(inode)}`;
 }
@@ -67,16 +67,16 @@ export function requestText({ caller, method, requestId }: RequestKey): string {
 }
 
 /**
- * The range that holds what `requestText` made for the caller of one of them: from the first up to
- * the second.
+ * The range of all keys of the caller of this one: from the first, inclusive, to the second,
+ * exclusive.
  */
 export function callersRequests(request: string): readonly [string, string] {
   const begin = JSON.stringify([callerOf(request)]).slice(0, -1);
-  // What comes next is a comma, and nothing else.
+  // After the caller comes a comma, always.
   return [`${begin},`, `${begin}-`];
 }
 
-/** Of a request id, as `requestText` made it. Fails with JournalDamaged. */
+/** The caller in a key that `requestText` made. Fails with JournalDamaged. */
 export function callerOf(request: string): string {
   try {
     const fields: unknown = JSON.parse(request);
@@ -87,12 +87,12 @@ export function callerOf(request: string): string {
   throw new JournalDamaged('a request id names no caller');
 }
 
-/** What of an operation's record the file is asked for. Takes a record of any version. */
+/** The columns of an operation, from a record of any version. */
 export interface Columns {
   readonly ended: number | null;
   readonly request: string | null;
   readonly traits: readonly string[];
-  /** Whether this version knows the state, and so whether it is final. */
+  /** Whether this version knows the state, and so whether the state is final. */
   readonly isKnown: boolean;
 }
 
@@ -113,7 +113,7 @@ export function columnsOf(body: string): Columns {
   if (requestId !== undefined) traits.push(traitText({ kind: 'requestId', value: requestId }));
   const final = state !== undefined && FINAL.includes(state);
   if (final) traits.push(traitText({ kind: 'state', value: state }));
-  // Until its end others may come to share it.
+  // Until the operation ends, further waiters may join it.
   if (final && Array.isArray(record['waiters'])) traits.push(...record['waiters'].flatMap(labelTraits));
   const place = record['endPlace'];
   if (final && typeof place === 'string') traits.push(endTrait(place));
@@ -143,7 +143,7 @@ function labelTraits(labels: unknown): string[] {
   );
 }
 
-/** Whether it may be final; false is certain. Cheaper than to parse it. */
+/** Whether the operation may be final; false is certain. Cheaper than parsing the record. */
 export function mayBeFinal(body: string): boolean {
   return FINAL.some((state) => body.includes(`"state":"${state}"`));
 }

@@ -1,4 +1,4 @@
-/** What can go wrong with the disk below the journal. */
+/** Failures of the disk below the journal. */
 import { closeSync, openSync } from 'node:fs';
 import { whyRefused } from '../../domain/model/own-files.js';
 import { isThere } from '../../file-io/look.js';
@@ -6,21 +6,21 @@ import { errnoOf } from '../linux/errno.js';
 import { JournalDamaged, JournalForeign } from './schema.js';
 
 /**
- * damaged: the file does not hold what was written into it, which is all that is none of the
- * others. foreign: it is not ours. Everything else passes: the disk is full, fails, is read-only,
- * is closed to us, or has not answered for a long time.
+ * damaged: the file does not hold what was written; every contradiction that no other kind
+ * explains. foreign: the file is not ours. All other kinds can pass: the disk is full, fails, is
+ * read-only, denies access, or has not answered for a long time.
  */
 export type TroubleKind = 'damaged' | 'foreign' | 'full' | 'failing' | 'hangs' | 'busy' | 'bug';
 
-/** Can be sent to another thread. */
+/** Plain data, which can be sent to another thread. */
 export interface Trouble {
   readonly kind: TroubleKind;
   readonly why: string;
 }
 
 /**
- * Primary result codes of SQLite. What is not among them says that the file's facts contradict each
- * other: our statements keep its rules, and name only what it has.
+ * Primary result codes of SQLite. A code that is not listed means that the facts in the file
+ * contradict each other, because the statements here are valid and use only names that exist.
  */
 const CODES: Readonly<Record<number, TroubleKind>> = {
   3: 'failing', // PERM
@@ -39,7 +39,7 @@ const CODES: Readonly<Record<number, TroubleKind>> = {
   23: 'failing', // AUTH
   25: 'bug', // RANGE
 };
-/** Node's own word for a number that no column of ours holds. */
+/** Node's code for a number that no column can hold. */
 const TOO_LARGE = 'ERR_OUT_OF_RANGE';
 
 /**
@@ -70,7 +70,7 @@ function whyOf(error: unknown): string {
   return refused === undefined ? error.message : `${file}${refused}`;
 }
 
-/** What the operator can do where no error of the system says it. */
+/** What the operator can do, for failures without a system error that explains it. */
 export function adviceOn({ kind, why }: Trouble): string {
   if (why.includes('; ') || (kind !== 'full' && kind !== 'failing')) return '';
   return kind === 'full'
@@ -79,8 +79,8 @@ export function adviceOn({ kind, why }: Trouble): string {
 }
 
 /**
- * The system's own word for why the file or its log cannot be opened, where SQLite says only that
- * it cannot.
+ * Adds the system's error code of opening the file or its log, for which SQLite has only one
+ * general code.
  */
 export function withErrno(trouble: Trouble, path: string): Trouble {
   if (trouble.kind !== 'failing' || !OF_SQLITE.test(trouble.why)) return trouble;

@@ -4,13 +4,13 @@ import type { Write } from './rows.js';
 
 interface Item {
   readonly write: Write;
-  /** Of an operation; unset where it is removed. */
+  /** The record of an operation; unset if it is removed. */
   readonly record?: OperationRecord;
 }
 
 /**
- * What should be in the journal and may not be, the latest of each record: readers see it as if it
- * were.
+ * Records that should be in the journal but may not be yet, the latest version of each: readers see
+ * them as if they were stored.
  */
 export class Unwritten {
   readonly #items = new Map<string, Item>();
@@ -27,18 +27,23 @@ export class Unwritten {
     return [...this.#items.values()].map(({ write }) => write);
   }
 
-  /** They are in the journal now; what came for the same records since then is not. */
+  /** Call it when these writes are in the journal; later versions of the same records are not. */
   written(writes: readonly Write[]): void {
     for (const write of writes) if (this.#items.get(keyOf(write))?.write === write) this.#items.delete(keyOf(write));
   }
 
-  /** Undefined: the journal knows. Without a record: there is none. */
+  /**
+   * Undefined: the journal has the current version. Without a record: the operation was removed.
+   */
   operation(id: string): { readonly record: OperationRecord | undefined } | undefined {
     const item = this.#items.get(keyOf({ kind: 'operation', key: id }));
     return item && { record: item.record };
   }
 
-  /** The latest operation under the request id, of those and the one that the journal has. */
+  /**
+   * The latest operation with the request id, among the unwritten ones and the one from the
+   * journal.
+   */
   latestOf(key: RequestKey, kept: OperationRecord | undefined): OperationRecord | undefined {
     const own = this.#records.filter(
       ({ caller, method, requestId }) => caller === key.caller && method === key.method && requestId === key.requestId,
@@ -48,7 +53,7 @@ export class Unwritten {
     return all.sort((a, b) => (a.id < b.id ? 1 : -1))[0];
   }
 
-  /** Records of a page of the journal, of the span up to an id, as they should be. */
+  /** Updates the records of a page that the journal returned, within the span up to an id. */
   over(records: readonly OperationRecord[], span: Span, reached: string | undefined): readonly OperationRecord[] {
     if (this.size === 0) return records;
     const own = this.#records.filter(({ id }) => isPassed(id, span, reached));
@@ -56,7 +61,7 @@ export class Unwritten {
     return inOrder([...kept, ...own], span);
   }
 
-  /** The same for operations that have ended, behind one place and up to another. */
+  /** The same for operations that ended after one place and up to another. */
   overEnded(records: readonly OperationRecord[], behind: string, upTo: string): readonly OperationRecord[] {
     if (this.size === 0) return records;
     const own = this.#records.filter(({ endPlace }) => endPlace !== undefined && endPlace > behind && endPlace <= upTo);
@@ -64,7 +69,7 @@ export class Unwritten {
     return [...kept, ...own].sort((a, b) => ((a.endPlace ?? '') < (b.endPlace ?? '') ? -1 : 1));
   }
 
-  /** Of those that have succeeded. */
+  /** The operations among these that succeeded. */
   get makers(): Maker[] {
     return this.#records.flatMap((record) => (record.state === 'SUCCEEDED' ? (makerIn(record) ?? []) : []));
   }

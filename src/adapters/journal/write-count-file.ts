@@ -1,7 +1,7 @@
 /**
- * A number beside the journal: how many changes its disk has taken. A journal that knows of fewer
- * has lost its end, which SQLite would not notice: a log that breaks off is what any crash leaves.
- * Written after each change and not synced, so it is never ahead.
+ * A number beside the journal: how many changes its disk has accepted. A journal with fewer has
+ * lost its end, which SQLite would not notice: a truncated log is what any crash leaves. The number
+ * is written after each change and not synced, so it is never ahead.
  */
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib';
 const LENGTH = 32;
 const TEXT = /^(\d+) ([0-9a-f]{8})\n *$/;
 
-/** Makes what was renamed in a file's folder durable. */
+/** Makes renames in the folder of this file durable. */
 export function syncFolderOf(path: string): void {
   const folder = openSync(dirname(path), 'r');
   try {
@@ -22,11 +22,11 @@ export function syncFolderOf(path: string): void {
 
 /**
  * The count file, opened for reading and writing and created if missing. The owner closes it. All
- * calls are synchronous and fail as the system calls do.
+ * calls are synchronous and fail with system errors.
  */
 export class WriteCountFile {
   readonly #fd: number;
-  /** What it said when it was opened; undefined where it says nothing that can be believed. */
+  /** The number at the time of opening; undefined if the file holds no plausible number. */
   readonly seen: number | undefined;
 
   constructor(path: string) {

@@ -5,12 +5,12 @@ import type { Write } from './rows.js';
 import { JournalTrouble, type JournalThread } from './thread.js';
 import type { Unwritten } from './unwritten.js';
 
-/** A failed store is tried again after so long, then after twice as long, and so on. */
+/** First delay before a failed store is tried again; it doubles each time. */
 const RETRY_MS = 250;
 export const RETRY_MAX_MS = 5000;
-/** In one transaction, so that what others ask meanwhile is answered between two. */
+/** Writes in one transaction; questions are answered between transactions. */
 const MOST_WRITES = 128;
-/** A caller who wants to change something waits so long for the answer whether that works again. */
+/** A caller who wants to make a change waits this long to learn whether writing works again. */
 const ASK_MS = 1000;
 
 export type WriterState =
@@ -24,7 +24,7 @@ export interface WriterOptions {
   readonly patienceMs: number;
   readonly onState: (state: WriterState) => void;
   readonly retryMs?: number;
-  /** A batch is durable, so long after it was handed over. */
+  /** A batch is durable; `seconds` since it was handed over. */
   readonly onWrote?: (seconds: number) => void;
 }
 
@@ -37,8 +37,8 @@ interface Waiting {
 }
 
 /**
- * Writes of one moment share a sync. After a failure nothing more is written until the disk takes
- * everything again that should be there; it is tried again by itself.
+ * Writes that arrive together share a sync. After a failure nothing new is written until the disk
+ * has accepted all pending records again; the writer retries by itself.
  */
 export class Writer {
   #state: WriterState = { writable: true, failedMs: 0, caughtUp: 0 };
@@ -48,7 +48,7 @@ export class Writer {
   #retryMs: number;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  /** Whether the disk takes everything again, being found out. */
+  /** The running attempt to write all pending records. */
   #trying: Promise<void> | undefined;
 
   constructor(private readonly options: WriterOptions) {
@@ -60,8 +60,8 @@ export class Writer {
   }
 
   /**
-   * A failed store is tried again at once, so that nobody is refused for longer than it fails.
-   * Fails with STATE_UNAVAILABLE.
+   * Retries a failed store at once, so that callers are not refused for longer than the failure
+   * lasts. Fails with STATE_UNAVAILABLE.
    */
   async assertWritable(): Promise<void> {
     if (this.#state.writable) return;
@@ -77,7 +77,8 @@ export class Writer {
   }
 
   /**
-   * Durable when resolved. Fails with STATE_UNAVAILABLE; then it is written when that is possible.
+   * Durable when resolved. Fails with STATE_UNAVAILABLE; the record is then written when that
+   * becomes possible.
    */
   write(write: Write, record?: OperationRecord): Promise<void> {
     if (!this.#state.writable) {
@@ -90,7 +91,7 @@ export class Writer {
     });
   }
 
-  /** Something was added to what is unwritten while the store works. */
+  /** Call it when records were added to the unwritten ones while the store works. */
   catchUp(): void {
     if (this.#state.writable) this.#writing ??= this.#drain();
   }
@@ -99,7 +100,7 @@ export class Writer {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#writing;
-    // Once more, for what is in memory only.
+    // Run again for records that are only in memory.
     if (this.options.unwritten.size > 0 && this.options.thread.idle) await (this.#trying ??= this.#try());
   }
 
@@ -107,7 +108,7 @@ export class Writer {
     const { thread, unwritten, clock, patienceMs } = this.options;
     while (this.#queue.length + unwritten.size > 0 && this.#state.writable) {
       const taken = this.#queue.splice(0, MOST_WRITES);
-      // A record that is to go may still be in the queue.
+      // A record that is to be removed may still be in the queue.
       const late = this.#queue.length > 0 ? [] : unwritten.writes;
       const writes = [...taken.map(({ write }) => write), ...late];
       try {
@@ -158,7 +159,7 @@ export class Writer {
     let caughtUp = 0;
     try {
       await thread.ask({ ask: 'mend' }, patienceMs);
-      // What ends meanwhile comes on top.
+      // Records that arrive during an attempt are added to it.
       while (unwritten.size > 0) {
         const { writes } = unwritten;
         await thread.ask({ ask: 'write', writes, now: clock() }, patienceMs);

@@ -1,4 +1,4 @@
-/** Patterns of `[[commands]]`, matched against what callers send. */
+/** Patterns of `[[commands]]`, matched against the arguments that callers send. */
 import { FairRoom, ONE_THREAD } from '../../domain/budgets/fair-room.js';
 import { breathe } from '../../domain/model/async.js';
 import { matchInThread } from './match-in-thread.js';
@@ -7,12 +7,12 @@ import type { ArgumentRule } from '../../domain/ports/commands.js';
 import type { Waiter } from '../../domain/model/waiter.js';
 
 /**
- * Of the main thread, for one argument: a step took a microsecond at the most (4096 characters by
- * 84 steps: 317 ms).
+ * Limit for matching one argument on the main thread; a step took a microsecond at most (4096
+ * characters by 84 steps: 317 ms).
  */
 const FEW_STEPS = 8000;
 
-/** Why it is no pattern; undefined: it is one. */
+/** Why the text is not a pattern; undefined: it is one. */
 export async function whyNoPattern(text: string): Promise<string | undefined> {
   try {
     await compile(text);
@@ -23,9 +23,8 @@ export async function whyNoPattern(text: string): Promise<string | undefined> {
 }
 
 /**
- * An argument fits when one of the patterns matches all of it. What may take long is matched in a
- * thread, one call at a time, in turns of the callers. Fails with TOOL_LIMIT_EXCEEDED when that
- * takes too long.
+ * An argument fits if one of the patterns matches all of it. Slow matches run in a thread, one call
+ * at a time, with the callers taking turns. Fails with TOOL_LIMIT_EXCEEDED if that takes too long.
  */
 export class ArgumentPatterns implements ArgumentRule {
   #compiled: Promise<readonly Pattern[]> | undefined;

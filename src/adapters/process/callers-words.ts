@@ -1,16 +1,13 @@
-/**
- * What a tool prints, with the names that callers know in the place of the paths at which the tool
- * found its files.
- */
+/** A tool's output with the paths that the tool saw replaced by the addresses that callers know. */
 import { FIRST_FD, fileOf, isContent, plainCall, type PlainCall, type Reference, type ToolCall } from './tool-call.js';
 
-/** In the place of what a tool reads from a descriptor of its own. */
+/** Replaces content that a tool reads from a descriptor. */
 const HIDDEN = '[hidden]';
-/** Of all arguments of a line of the log, and of what a tool said. */
+/** Length limit for all arguments in one log line, and for a tool's output. */
 const MAX_CHARACTERS = 1000;
 const MAX_LINES = 5;
 
-/** qemu repeats the description by which it opened an image, in the form that it made of it. */
+/** qemu repeats the description by which it opened an image, in its own normal form. */
 const DESCRIPTION = /json:\{[^\n]*\}/g;
 
 /**
@@ -27,19 +24,19 @@ export function inCallersWords(
     return name === undefined ? [] : [{ path: pathOf(reference, FIRST_FD + at), name }];
   });
   let shown = text;
-  // The last file of a description is the image itself; it stands above what it is backed by.
+  // The last file of a description is the image itself: it comes after its backing files.
   for (const arg of args.filter((each) => each.startsWith('json:')))
     shown = shown.replaceAll(arg, names.findLast(({ path }) => arg.includes(`"${path}"`))?.name ?? 'the image');
   shown = shown.replaceAll(DESCRIPTION, 'an image');
-  // Longer ones first: a path can begin like another one.
+  // Longer paths first: one path can be a prefix of another.
   for (const { path, name } of names.toSorted((a, b) => b.path.length - a.path.length))
     shown = shown.replaceAll(path, name);
   return shown;
 }
 
 /**
- * The arguments of a tool as the log has them: with the addresses that the caller gave, and without
- * secrets. Those that are too many are counted.
+ * The arguments of a tool for the log: with the addresses that the caller gave, and without
+ * secrets. Arguments beyond the limit are only counted.
  */
 export function shownArguments(call: ToolCall): readonly string[] {
   const { args } = plainCall(call, (reference) => nameOf(reference) ?? HIDDEN);
@@ -53,7 +50,7 @@ export function shownArguments(call: ToolCall): readonly string[] {
   return shown;
 }
 
-/** The end of what a tool said, for a line of the log. */
+/** The end of a tool's output, for a log line. */
 export function lastLines(text: string): string {
   return text.split('\n').slice(-MAX_LINES).join('\n').slice(-MAX_CHARACTERS);
 }

@@ -2,24 +2,24 @@ import { HostlerError } from '../../domain/model/errors.js';
 import { errnoOf } from '../linux/errno.js';
 import type { ToolCall } from './tool-call.js';
 
-/** What an `Ender` ends. */
+/** A process group that a `GroupKiller` ends. */
 export interface Endable {
   readonly pid: number;
   /** Closes our ends of its pipes. */
   close(): void;
-  /** It cannot be ended: nobody waits for it any more. */
+  /** Called when the process cannot be ended: it is no longer waited for. */
   abandon(): void;
 }
 
 /**
- * Ends a process group: TERM, then KILL after the grace time. After another grace time it stops
- * waiting and closes our ends of pipes that are still open. A child that changed its user id cannot
- * be signalled by a daemon that is not root; it is abandoned.
+ * Ends a process group: SIGTERM, then SIGKILL after the grace time. After another grace time it
+ * stops waiting and closes our ends of pipes that are still open. A child that changed its user id
+ * cannot be signalled by a daemon that is not root; it is abandoned.
  */
 export class GroupKiller {
   readonly #over = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  /** What came of the last signal. */
+  /** Result of the last signal. */
   #swept: boolean | undefined;
 
   constructor(
@@ -33,7 +33,7 @@ export class GroupKiller {
     return this.#over.signal;
   }
 
-  /** Why the child is ended; undefined while it may go on. */
+  /** Why the child is being ended; undefined while it may run. */
   get reason(): HostlerError | undefined {
     const reason: unknown = this.#over.signal.reason;
     return this.#over.signal.aborted && reason instanceof HostlerError ? reason : undefined;
@@ -54,7 +54,9 @@ export class GroupKiller {
     }, this.graceMs);
   }
 
-  /** The child has ended: what it left behind in its group. Its number may soon be another's. */
+  /**
+   * Kills the rest of the group when the child has ended. Its process group id may soon be reused.
+   */
   sweep(): void {
     this.#swept = this.#kill('SIGKILL');
   }
@@ -63,20 +65,20 @@ export class GroupKiller {
     clearTimeout(this.#timer);
   }
 
-  /** False when only processes are left that may not be signalled. */
+  /** False if only processes are left that may not be signalled. */
   #kill(signal: 'SIGTERM' | 'SIGKILL'): boolean {
     if (this.#swept !== undefined) return this.#swept;
     try {
       process.kill(-this.child.pid, signal);
       return true;
     } catch (error) {
-      // ESRCH: nobody of the group is left. Whatever else it is, it ends this call at the most.
+      // ESRCH: the group is empty. Any other error must not end more than this call.
       return errnoOf(error) === 'ESRCH';
     }
   }
 }
 
-/** Wall and stall limits. */
+/** Enforces the wall-clock and stall limits. */
 export class Watchdog {
   readonly #wall: NodeJS.Timeout | undefined;
   #stall: NodeJS.Timeout | undefined;

@@ -3,31 +3,31 @@ import { deferred } from '../../domain/model/async.js';
 import { errnoOf } from '../linux/errno.js';
 import type { Ended, Started } from './start/started.js';
 
-/** What a child answers to input that it does not read, or no longer reads: its own affair. */
+/** Errors of writing input to a child that does not read it, or no longer does: not a failure. */
 const UNREAD = ['EPIPE', 'ECONNRESET', 'ECANCELED', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'];
 
 /**
- * A child that was started. Whatever its streams report is heard here, so that none of it can be an
- * event that nobody listens to, which would end the daemon.
+ * A child that was started. It handles the errors of all its streams: an error event without a
+ * listener would end the daemon.
  */
 export class Child {
   readonly #abandoned = deferred<Ended>();
-  /** Never fails. */
+  /** Never rejects. */
   readonly ended: Promise<Ended>;
   /**
-   * All that came on its standard error was handed to who listens, or nobody waits for it any more.
-   * An exit comes before that.
+   * Resolves when all of its standard error was delivered to the listener, or the child was
+   * abandoned. `onExit` comes earlier.
    */
   readonly errorsRead: Promise<void>;
 
-  /** @param stdin what it reads; unset: nothing */
+  /** @param stdin input of the child; unset: none */
   constructor(
     private readonly child: Started,
     stdin: Uint8Array | Readable | undefined,
     onInputFailed: (error: Error) => void,
   ) {
     this.ended = Promise.race([child.ended, this.#abandoned.promise]);
-    // The reader of the pipe gets its errors; there may be no reader yet, or none any more.
+    // The reader of the pipe gets its errors, but there may be no reader at this time.
     for (const stream of this.#streams) stream.on('error', () => undefined);
     this.errorsRead = new Promise((resolve) => child.stderr.once('close', resolve));
     if (stdin !== undefined) this.#feed(stdin, onInputFailed);
@@ -45,19 +45,19 @@ export class Child {
     return this.child.stderr;
   }
 
-  /** When it has exited, before what it printed has been read. */
+  /** Called when the child has exited, before its output has been read. */
   onExit(listener: () => void): void {
     this.child.onExit(listener);
   }
 
-  /** Nobody waits for it any more: `ended` tells nothing of it. */
+  /** Stops waiting for the child: `ended` then says nothing about it. */
   abandon(): void {
     this.close();
     this.child.unref();
     this.#abandoned.resolve({});
   }
 
-  /** Closes our ends of its pipes; who reads them gets an end. */
+  /** Closes our ends of its pipes; their readers get an end of stream. */
   close(): void {
     for (const stream of this.#streams) stream.destroy();
   }

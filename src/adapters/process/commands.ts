@@ -5,10 +5,10 @@ import type { CommandCall, CommandRunner, OutputPiece } from '../../domain/ports
 import type { ToolRun } from '../../domain/ports/tools.js';
 
 const LOOKUP_LIMITS = { wallMs: 10_000 };
-/** As a shell says it. */
+/** A shell adds this to the number of the signal in an exit code. */
 const SIGNALLED = 128;
 
-/** Commands of the operator's. They are trusted: they run outside the sandbox. */
+/** Commands that the operator configured. They are trusted: they run outside the sandbox. */
 export class ConfiguredCommands implements CommandRunner {
   constructor(private readonly runner: ProcessRunner) {}
 

@@ -1,13 +1,12 @@
 /**
- * What a tool prints on standard error although its exit code says that all is well. qemu-img 7.2
- * reports a table that it could not write when it closes an image, and exits with 0 all the same:
- * such text is a failure.
+ * Standard error of a tool whose exit code reports success. qemu-img 7.2 reports a table that it
+ * could not write when it closes an image, but exits with 0: such text counts as a failure.
  */
 import { StringDecoder } from 'node:string_decoder';
 import { LastBytes } from './output.js';
 import type { ToolCall } from './tool-call.js';
 
-/** A sentence that a tool prints although it did what it was asked. */
+/** A sentence that a tool prints although it succeeded. */
 interface Harmless {
   readonly tools: readonly string[];
   /** The first word of its command line; unset: any. */
@@ -17,7 +16,7 @@ interface Harmless {
   readonly source: string;
 }
 
-/** Every sentence that is known to do no harm. Whatever is not here is a complaint. */
+/** All sentences that are known to be harmless. Any other sentence is a complaint. */
 export const HARMLESS: readonly Harmless[] = [
   {
     tools: ['qemu-img'],
@@ -69,8 +68,8 @@ export const HARMLESS: readonly Harmless[] = [
 ];
 
 /**
- * Whether what a tool prints on standard error counts: it writes something, or its silence is its
- * answer.
+ * Whether text on a tool's standard error counts as a failure: for a tool that writes something, or
+ * whose silence is the answer.
  */
 export function isJudged({ args, silent }: Pick<ToolCall, 'args' | 'silent'>): boolean {
   const writes = (piece: ToolCall['args'][number] | Exclude<ToolCall['args'][number], string>[number]) =>
@@ -85,7 +84,7 @@ export class Complaints {
   readonly #harmless: readonly RegExp[];
   #rest = '';
 
-  /** @param limit so many bytes of the last ones are kept */
+  /** @param limit how many bytes of the last complaints are kept */
   constructor({ tool, args: [verb] }: Pick<ToolCall, 'tool' | 'args'>, limit: number) {
     this.#kept = new LastBytes(limit);
     this.#harmless = HARMLESS.filter(
@@ -99,7 +98,7 @@ export class Complaints {
     for (const line of lines) this.#addUnlessHarmless(line);
   }
 
-  /** Those of the whole output; empty when there is none. Call it when the output has ended. */
+  /** All complaints; empty if there are none. Call it when the output has ended. */
   end(): string {
     this.#addUnlessHarmless(this.#rest + this.#decoder.end());
     this.#rest = '';

@@ -1,16 +1,16 @@
 import { takeCoverage } from 'node:v8';
 import { errnoOf } from '../linux/errno.js';
 
-/** Resources of Node that show a call into a filesystem which has no answer yet. */
+/** Node's resources for pending calls into a filesystem. */
 const FILE_CALLS = ['FSReqCallback', 'FSReqPromise'];
 
 /**
  * Ends the process now, whatever its threads wait for: `process.exit` waits for each thread that a
- * filesystem holds, for ever when that does not answer. So it ends through the system's own
- * `_exit`; on a host for which koffi has no build, by SIGKILL when something hangs.
+ * filesystem blocks, without a limit. So it ends through the system's own `_exit`; on a host
+ * without a build of koffi, by SIGKILL if some call hangs.
  */
 export async function endProcess(code: number): Promise<never> {
-  takeCoverage(); // which an orderly exit would write; nothing unless it is asked for
+  takeCoverage(); // an orderly exit would write the coverage; without coverage this does nothing
   const koffi = await import('koffi').catch((error: unknown) => {
     if (errnoOf(error) === 'ERR_MODULE_NOT_FOUND') return undefined;
     throw error;

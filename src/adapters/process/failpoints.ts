@@ -3,7 +3,7 @@ import { HostlerError } from '../../domain/model/errors.js';
 import type { Step } from '../../domain/operations/engine-ports.js';
 import { ERRORS } from '../config/failpoint.js';
 
-/** Lets everything go on that has paused. */
+/** The signal that resumes all paused steps. */
 const RELEASE = 'SIGUSR2';
 
 interface Failpoint {
@@ -12,11 +12,11 @@ interface Failpoint {
   readonly action: string;
 }
 
-/** Makes steps of operations fail, stop, or kill the daemon, for tests of what happens then. */
+/** Makes steps of operations fail, pause, or kill the daemon, for tests of the consequences. */
 export class Failpoints {
   readonly #points: readonly Failpoint[];
 
-  /** @param onPause hears that a step waits */
+  /** @param onPause called when a step pauses */
   constructor(
     texts: readonly string[],
     private readonly onPause: (method: string, step: string) => void = () => undefined,
@@ -39,7 +39,7 @@ export class Failpoints {
       return;
     }
     if (point.action === 'throw') {
-      // Thrown where nothing can catch it; the step continues.
+      // Thrown outside of any catch; the step continues.
       setImmediate(() => {
         throw new Error(`failpoint at ${step} of ${operationId}`);
       });

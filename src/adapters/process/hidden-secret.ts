@@ -16,7 +16,7 @@ export interface HiddenSecret {
 export async function hideSecret(secret: Uint8Array): Promise<FileHandle> {
   const file = await open(await memoryFolder(), O_TMPFILE | constants.O_RDWR, 0o600);
   try {
-    // Not moving the file's position: the sandbox reads from there.
+    // A write at an offset does not move the file position, from which the sandbox reads.
     await file.write(secret, 0, secret.length, 0);
     return file;
   } catch (error) {
@@ -25,7 +25,7 @@ export async function hideSecret(secret: Uint8Array): Promise<FileHandle> {
   }
 }
 
-/** For tools that want a folder: the secret is the file of that name in one of its own. */
+/** For tools that need a folder: the secret is a file with that name in its own folder. */
 export async function hideInFolder(secret: Uint8Array, name: string, folders: MemoryFolders): Promise<HiddenSecret> {
   const folder = await folders.make();
   try {

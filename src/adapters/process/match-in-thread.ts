@@ -3,7 +3,7 @@ import { HostlerError } from '../../domain/model/errors.js';
 import { deferred, orAborted } from '../../domain/model/async.js';
 import type { PatternsAnswer } from './patterns-worker.js';
 
-/** For all arguments of a call. */
+/** Limit for all arguments of a call. */
 const PATIENCE_MS = 3000;
 const MOST_MIB = 256;
 const WORKER = new URL('./patterns-worker.js', import.meta.url);
@@ -14,8 +14,8 @@ export interface PatternsJob {
 }
 
 /**
- * The place of the first argument that none of the patterns matches. Fails with
- * TOOL_LIMIT_EXCEEDED, and with the signal's reason.
+ * The index of the first argument that no pattern matches. Fails with TOOL_LIMIT_EXCEEDED, and with
+ * the signal's reason.
  */
 export async function matchInThread(job: PatternsJob, signal: AbortSignal): Promise<number | undefined> {
   const worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxOldGenerationSizeMb: MOST_MIB } });

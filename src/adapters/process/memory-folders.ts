@@ -7,7 +7,7 @@ import type { Handle } from '../../domain/ports/handles.js';
 
 const MEMORY = '/dev/shm';
 
-/** Where files need no disk. */
+/** A folder in memory, so that its files need no disk. */
 export async function memoryFolder(): Promise<string> {
   return access(MEMORY, constants.W_OK).then(
     () => MEMORY,
@@ -18,17 +18,17 @@ export async function memoryFolder(): Promise<string> {
 export interface MemoryFolder {
   readonly path: string;
   readonly handle: Handle;
-  /** With what is in it; closes the handle. */
+  /** Removes the folder with its content; closes the handle. */
   readonly remove: () => Promise<void>;
 }
 
 /**
- * Private folders with short paths for what a tool must find by its name: a key, a socket. The
- * caller that makes one removes it. Their names say whose they are, so that the next start removes
- * what a killed daemon left.
+ * Private folders with short paths for files that a tool must find by name: a key, a socket. The
+ * caller that makes one removes it. Their names identify the daemon, so that the next start removes
+ * folders that a killed daemon left.
  */
 export class MemoryFolders {
-  /** @param mark tells this daemon's folders from all others */
+  /** @param mark distinguishes this daemon's folders from all others */
   constructor(private readonly mark: string) {}
 
   async make(): Promise<MemoryFolder> {
@@ -46,7 +46,7 @@ export class MemoryFolders {
     }
   }
 
-  /** To be called before any is made; what was removed. */
+  /** Call it before any folder is made. Returns the removed folders. */
   async sweep(): Promise<readonly string[]> {
     const parent = await memoryFolder();
     const names = (await readdir(parent)).filter((name) => name.startsWith(`${this.mark}-`));

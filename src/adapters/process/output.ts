@@ -2,12 +2,12 @@ import { StringDecoder } from 'node:string_decoder';
 import { breathe } from '../../domain/model/async.js';
 
 /**
- * No tool's line is longer; a longer one is cut there, so that output without line ends costs no
- * memory.
+ * No tool prints a longer line; a longer one is split there, so that output without line ends does
+ * not fill the memory.
  */
 const MAX_LINE = 64 * 1024;
 
-/** What is made of a line takes up to 20 µs; many tools may print many lines at once. */
+/** Processing a line takes up to 20 µs, and many tools may print many lines at once. */
 const LINES_AT_ONCE = 50;
 
 /** Lines of a stream, split at \n and at \r: progress bars end their lines with \r. */
@@ -31,7 +31,7 @@ export async function* splitLines(stream: AsyncIterable<Buffer>): AsyncGenerator
   if (rest !== '') yield rest;
 }
 
-/** Keeps the end of a stream. */
+/** Keeps the last bytes of a stream. */
 export class LastBytes {
   #kept: Buffer = Buffer.alloc(0);
 

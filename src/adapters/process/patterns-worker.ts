@@ -1,6 +1,4 @@
-/**
- * A thread that matches arguments whose patterns may take long; `argument-patterns.ts` starts it.
- */
+/** A thread that matches arguments against slow patterns; `argument-patterns.ts` starts it. */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { compile, firstMisfit } from './pattern.js';

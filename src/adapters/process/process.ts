@@ -1,7 +1,7 @@
 /**
- * The one door for child processes: argument array, no shell, a bare environment, own process
- * group, ended with the daemon, TERM to the group and KILL after a grace time, bounded output,
- * always awaited.
+ * The only place where child processes are started: argument array, no shell, a minimal
+ * environment, own process group, ended with the daemon, SIGTERM to the group and SIGKILL after a
+ * grace time, bounded output, always awaited.
  */
 import { delimiter, join } from 'node:path';
 import { HostlerError, asHostlerError } from '../../domain/model/errors.js';
@@ -35,25 +35,25 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** How a child ended. */
 export interface Exit {
-  /** Set unless a signal ended it. */
+  /** Exit code; unset if a signal ended the child. */
   readonly code: number | undefined;
   readonly signal: string | undefined;
   /**
-   * The last few KiB of standard error; where its exit code says otherwise, what speaks against
-   * that code.
+   * The last few KiB of standard error. If that text contradicts a successful exit code, only the
+   * complaints.
    */
   readonly stderr: string;
-  /** The same with the names that callers know. */
+  /** The same text with the addresses that callers know. */
   readonly shown: string;
-  /** Its exit code is an answer, and no text on standard error speaks against it. */
+  /** The exit code is an expected answer, and no text on standard error contradicts it. */
   readonly succeeded: boolean;
 }
 
-/** Of a child that has ended, or cannot be ended; without secrets. */
+/** Facts of a child that has ended, or cannot be ended; without secrets. */
 export interface ChildFacts {
   readonly tool: string;
   readonly pid: number;
-  /** With the names that callers know. */
+  /** With the addresses that callers know. */
   readonly args: readonly string[];
 }
 
@@ -61,43 +61,45 @@ export interface EndedChild extends ChildFacts {
   readonly code: number | undefined;
   readonly signal: string | undefined;
   readonly ms: number;
-  /** The last lines on standard error, unless the child's output is its caller's. */
+  /** The last lines on standard error, unless the output belongs to the caller. */
   readonly stderr?: string;
-  /** Neither its exit code nor what it printed speaks of a failure, or the daemon ended it. */
+  /** Neither the exit code nor the output reports a failure, or the daemon ended the child. */
   readonly expected: boolean;
 }
 
 export interface ProcessLog {
   child(facts: EndedChild): void;
-  /** One that cannot be ended runs on without us. */
+  /** Called for a child that cannot be ended; it continues to run. */
   abandoned(facts: ChildFacts): void;
   /** For the metrics; `ended`: by the daemon, because of a cancel or a limit. */
   readonly counted?: (tool: string, outcome: 'succeeded' | 'failed' | 'ended', cpuSeconds: number) => void;
 }
 
 const MAX_STDERR_BYTES = 4096;
-/** More than any tool's JSON; a tool that prints for ever is ended. */
+/** More than any tool's JSON; a tool that prints without end is stopped. */
 const MAX_STDOUT_BYTES = 64 * 1024 * 1024;
-/** What the soft limit sends; the hard one, a second later, would be a KILL like any other. */
+/**
+ * Signal of the soft CPU limit; the hard limit, a second later, would be a SIGKILL like any other.
+ */
 const CPU_SIGNAL = 'SIGXCPU';
-/** A shell and bubblewrap say so, plus its number, when a signal ended the tool. */
+/** A shell and bubblewrap add this to the number of the signal that ended the tool. */
 const SIGNALLED = 128;
 
-/** What is started, and what it inherits from descriptor 3 on. */
+/** The program to start, and what it inherits from descriptor 3 on. */
 interface Launch {
   readonly command: readonly string[];
   readonly fds: readonly number[];
   readonly sandboxed: boolean;
-  /** What the tool printed, with the names that callers know. */
+  /** Replaces paths in the tool's output by the addresses that callers know. */
   readonly shown: (text: string) => string;
 }
 
 /**
- * Takes a line. The signal is aborted when the tool has ended, so a consumer that waits for its own
- * reader can stop.
+ * Receives a line. The signal is aborted when the tool has ended, so a consumer that waits for its
+ * own reader can stop.
  */
 type OnLine = (line: string, signal: AbortSignal) => void | Promise<void>;
-/** The same for a piece of what it printed. */
+/** Receives a chunk of output, under the same rules. */
 type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal) => Promise<void>;
 
 /**
@@ -105,11 +107,11 @@ type OnPiece = (stream: 'stdout' | 'stderr', piece: Buffer, signal: AbortSignal)
  * See docs/architecture.md, "What a tool sees".
  */
 export class ProcessRunner {
-  /** Where each tool is; looked up once. */
+  /** Cached path of each tool. */
   readonly #paths = new Map<string, string>();
   /**
-   * Starts of tools: together they hold one thread of the pool at the most, also where the first
-   * program does not load.
+   * Starts of tools run one after the other, so that they hold at most one thread of the pool, even
+   * if loading the program hangs.
    */
   readonly #turns = new Turns();
 
@@ -117,21 +119,22 @@ export class ProcessRunner {
     private readonly options: {
       readonly killGraceMs: number;
       readonly searchPath: string;
-      /** Commands that run every tool, such as nice. */
+      /** Commands that wrap every tool, such as nice. */
       readonly prefix?: readonly (readonly string[])[];
-      /** Where every tool runs that is not trusted; unset: with the daemon's own rights. */
+      /** Sandbox of all untrusted tools; unset: they run with the daemon's own rights. */
       readonly sandbox?: Sandbox;
       /**
-       * Untrusted images are refused: the configuration demands a sandbox, and it does not work.
+       * Whether untrusted images are refused: the configuration requires a sandbox, and it does not
+       * work.
        */
       readonly refuseForeign?: boolean;
-      /** For secrets of tools that want them in a folder. */
+      /** Folders for secrets that a tool needs as a file in a folder. */
       readonly folders: MemoryFolders;
       readonly log: ProcessLog;
     },
   ) {}
 
-  /** What stands between a tool and the host. */
+  /** How tools are isolated from the host. */
   get sandboxName(): string {
     return this.options.sandbox === undefined ? 'none' : 'bubblewrap';
   }
@@ -141,9 +144,7 @@ export class ProcessRunner {
     return this.options.refuseForeign !== true;
   }
 
-  /**
-   * Runs to the end and returns what it printed. Any exit code is fine; limits and cancel throw.
-   */
+  /** Runs to the end and returns the output. Any exit code is accepted; limits and cancel throw. */
   async run(call: ToolCall, tool: ToolRun): Promise<Exit & { readonly stdout: string }> {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -158,8 +159,8 @@ export class ProcessRunner {
   }
 
   /**
-   * Runs to the end and hands over each line, split at \n and \r, as it comes; a slow reader slows
-   * the tool.
+   * Runs a tool to its end and passes on each line, split at \n and \r, as it arrives; a slow
+   * consumer slows the tool.
    */
   lines(call: ToolCall, tool: ToolRun, onLine: OnLine): Promise<Exit> {
     return this.#spawn(call, tool, async (stdout, signal) => {
@@ -168,8 +169,8 @@ export class ProcessRunner {
   }
 
   /**
-   * Runs to the end and hands over what comes on either stream, as it comes; a slow reader slows
-   * the tool.
+   * Runs a tool to its end and passes on the output of both streams as it arrives; a slow consumer
+   * slows the tool.
    */
   pieces(call: ToolCall, tool: ToolRun, onPiece: OnPiece): Promise<Exit> {
     const hand = (stream: 'stdout' | 'stderr') => async (source: AsyncIterable<Buffer>, signal: AbortSignal) => {
@@ -226,7 +227,7 @@ export class ProcessRunner {
     }
   }
 
-  /** Puts contents where the child can read them. */
+  /** Puts secrets and texts into files that the child can read. */
   async #hide(
     { tool }: ToolCall,
     references: readonly Reference[],
@@ -262,9 +263,9 @@ export class ProcessRunner {
     const complaints = isJudged(call) ? new Complaints(call, MAX_STDERR_BYTES) : undefined;
     const onAbort = () => killer.end(asHostlerError(tool.signal.reason));
     tool.signal.addEventListener('abort', onAbort, { once: true });
-    // A cancel that came during the start counts too.
+    // The signal may have been aborted during the start.
     if (tool.signal.aborted) onAbort();
-    // What the tool left behind in its group must not keep our pipes open.
+    // Processes that the tool left in its group must not keep our pipes open.
     child.onExit(() => killer.sweep());
     try {
       const stderr = new LastBytes(MAX_STDERR_BYTES);
@@ -303,9 +304,9 @@ export class ProcessRunner {
     }
   }
 
-  /** Until the child has ended and all that it printed is read. Never fails. */
+  /** Resolves when the child has ended and all of its output is read. Never rejects. */
   async #toItsEnd(child: Child, killer: GroupKiller, run: ToolRun, read: () => Promise<unknown>) {
-    // What fails here ends the child; it is not left alone for it.
+    // A failure to read ends the child, and the child is still awaited.
     const reading = (async () => {
       run.onChild({ pid: child.pid, start: startOf(child.pid) ?? '' });
       await read();
@@ -341,7 +342,7 @@ export class ProcessRunner {
   }
 }
 
-/** Whether it has succeeded; a failure that its exit code hides speaks by its complaints alone. */
+/** Whether the tool succeeded. If its exit code hides a failure, only complaints are reported. */
 function judged(
   { answers = [0] }: ToolCall,
   exit: Omit<Exit, 'succeeded' | 'shown'>,
@@ -353,12 +354,12 @@ function judged(
 }
 
 /**
- * What it printed is handed on by these; the signal says that the tool is ended, so that nobody
- * need wait for a reader any more.
+ * Consumes the output. The signal is aborted when the tool is ended: from then on no reader has to
+ * be waited for.
  */
 type Consumer = (output: AsyncIterable<Buffer>, signal: AbortSignal) => Promise<void>;
 
-/** Fails when it was a limit that ended the tool, or something around it. */
+/** Fails if a limit, or something outside the tool, ended it. */
 function assertEnded(
   call: ToolCall,
   exit: Omit<Exit, 'succeeded' | 'shown'>,
@@ -369,17 +370,17 @@ function assertEnded(
   if (sandboxed) assertSandboxed(call.tool, exit.stderr);
 }
 
-/** Of a child, for the log. */
+/** Facts of a child for the log. */
 function factsOf(call: ToolCall, pid: number): ChildFacts {
   return { tool: call.tool, pid, args: shownArguments(call) };
 }
 
-/** As whom the child runs. */
+/** Command words that set the user of the child. */
 function identityWords(as: ToolCall['as']): string[] {
   return as === undefined ? [] : ['--reuid', String(as.uid), '--regid', String(as.gid), '--init-groups'];
 }
 
-/** What bubblewrap says of its tool. */
+/** Restores the signal from the exit code by which bubblewrap reports it. */
 function signalled(ended: Ended): Ended {
   const { exitCode: code } = ended;
   const name = code === undefined ? undefined : nameOfSignal(code - SIGNALLED);

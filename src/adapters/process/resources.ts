@@ -5,8 +5,8 @@ import { errnoOf } from '../linux/errno.js';
 import type { ToolCall } from './tool-call.js';
 
 /**
- * A child that could not be started. HOST_EXHAUSTED when there is no more of something, else
- * TOOL_FAILED.
+ * The error of a child that could not be started: HOST_EXHAUSTED if a resource of the host ran out,
+ * otherwise TOOL_FAILED.
  */
 export function startFailure(tool: string, error: unknown): HostlerError {
   if (error instanceof HostlerError) return error;
@@ -19,12 +19,12 @@ export function startFailure(tool: string, error: unknown): HostlerError {
   return new HostlerError('TOOL_FAILED', `${tool} could not be started: ${errno}`, { facts, cause: error });
 }
 
-/** How tools end that get no more memory: they say so, or glib ends them. */
+/** Messages of tools that get no more memory, including that of glib when it aborts. */
 const NO_MEMORY = /allocate (?:memory|\d+ bytes)|out of memory|mmap.*failed/i;
 const NO_MEMORY_SIGNALS: readonly (string | undefined)[] = ['SIGABRT', 'SIGTRAP', 'SIGSEGV'];
-/** What is said of a process or a thread that was refused: EAGAIN. */
+/** Messages about a process or thread that could not be created: EAGAIN. */
 const REFUSED = /Resource temporarily unavailable|pthread_create failed/;
-/** The sandbox forks before anything is large. */
+/** The sandbox forks before it allocates much memory. */
 const SANDBOX_REFUSED = /^bwrap: .*Resource temporarily unavailable/;
 
 /** How a tool ended. */
@@ -35,15 +35,15 @@ interface End {
 }
 
 /**
- * Fails when a tool that failed had come to the end of its memory, with the limit's name, or of the
- * host's processes: HOST_EXHAUSTED.
+ * Fails if a failed tool ran out of memory, naming the limit, or could not create a process:
+ * HOST_EXHAUSTED.
  */
 export function assertResources(
   { tool, limits: { addressSpaceBytes } }: Pick<ToolCall, 'tool' | 'limits'>,
   { code, signal, stderr }: End,
 ): void {
   if (code === 0) return;
-  // Under a limit of memory a thread may have been refused for that.
+  // Under a memory limit, a thread may have been refused because of that limit.
   if (SANDBOX_REFUSED.test(stderr) || (addressSpaceBytes === undefined && REFUSED.test(stderr)))
     throw hostExhausted(NO_PROCESSES, undefined, { tool, stderr });
   if (addressSpaceBytes === undefined) return;

@@ -4,13 +4,13 @@ import { toolReason } from '../linux/tool-words.js';
 import { FIRST_FD, fileOf, isContent, type PlainCall, type Reference, type ToolCall } from './tool-call.js';
 
 /**
- * Where a tool finds what it was given, by the number of the descriptor: layers to read, places to
- * write, secrets.
+ * Paths inside the sandbox, followed by the descriptor number: layers to read, files to write,
+ * secrets.
  */
 const [READ, WRITE, SECRET] = ['/l', '/w', '/s'];
 /**
- * The host's network, for a tool that works with a cluster, and what says how the names of monitors
- * are looked up.
+ * Files for a tool that uses the network of the host for a cluster: they define how the names of
+ * monitors are resolved.
  */
 const NETWORK = ['/etc/hosts', '/etc/resolv.conf', '/etc/nsswitch.conf'].flatMap((file) => [
   '--ro-bind-try',
@@ -19,20 +19,20 @@ const NETWORK = ['/etc/hosts', '/etc/resolv.conf', '/etc/nsswitch.conf'].flatMap
 ]);
 
 /**
- * Command lines that run a tool in bubblewrap: it sees the system's programs and libraries,
- * read-only, and what its references name, bound by handle; no network (unless it works with a
- * cluster), no other process, no file of the host's. bubblewrap closes the handles before the tool
- * starts.
+ * Command lines that run a tool in bubblewrap. The tool sees the system's programs and libraries,
+ * read-only, and the files of its references, bound by handle; no network (unless it works with a
+ * cluster), no other process, no other file of the host. bubblewrap closes the handles before the
+ * tool starts.
  */
 export class Sandbox {
   /**
-   * @param asRoot as root no user namespace is made: it would map uid 0 alone, and other owners'
-   * images were unreadable
+   * @param asRoot root gets no user namespace: it would map uid 0 alone, and images of other owners
+   * would be unreadable
    */
   constructor(
     private readonly asRoot: boolean,
     private readonly searchPath: string,
-    /** The host name inside the sandbox, which says whose process it is. */
+    /** The host name inside the sandbox, which identifies the daemon of a process. */
     private readonly mark: string,
   ) {}
 
@@ -42,8 +42,8 @@ export class Sandbox {
       ...(this.asRoot ? ['--cap-drop', 'ALL', '--cap-add', 'CAP_DAC_OVERRIDE'] : ['--unshare-user']),
       ...['--unshare-ipc', '--unshare-pid', '--unshare-uts', '--unshare-cgroup-try'],
       ...(network === true || references.some((reference) => 'cluster' in reference) ? NETWORK : ['--unshare-net']),
-      // No --new-session: the daemon has made one, and what stays in its process group can be ended
-      // with it at any moment.
+      // No --new-session: the daemon has already created a session, and processes that stay in its
+      // group can be killed with it at any time.
       ...['--hostname', this.mark, '--die-with-parent', '--clearenv', '--chdir', '/'],
       ...Object.entries({ PATH: this.searchPath, LC_ALL: 'C', ...env }).flatMap(([name, value]) => [
         '--setenv',
@@ -51,10 +51,10 @@ export class Sandbox {
         value,
       ]),
       ...['--ro-bind', '/usr', '/usr', '--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache'],
-      // Links into /usr where the system has merged them; folders of their own elsewhere.
+      // Links into /usr on merged systems; separate folders elsewhere.
       ...['/bin', '/sbin', '/lib', '/lib64'].flatMap((folder) => ['--ro-bind-try', folder, folder]),
-      // qemu tries on it whether there are locks of open files; without it, it opens images without
-      // any lock.
+      // qemu uses /dev/null to test for open file description locks; without it, qemu opens images
+      // without locks.
       ...['--dev-bind', '/dev/null', '/dev/null'],
       ...(tool.startsWith('/usr/') ? [] : ['--ro-bind', tool, tool]),
       ...references.flatMap((reference, index) => bind(reference, FIRST_FD + index)),
@@ -63,7 +63,7 @@ export class Sandbox {
   }
 }
 
-/** The path of a reference inside. */
+/** The path of a reference inside the sandbox. */
 export function pathInside(reference: Reference, fd: number): string {
   if ('descriptor' in reference) throw new Error('a descriptor of the daemon does not go into the sandbox');
   if (isContent(reference)) return `${SECRET}/${String(fd)}`;
@@ -80,24 +80,24 @@ function bind(reference: Reference, fd: number): string[] {
   }
   if ('descriptor' in reference) throw new Error('a descriptor of the daemon does not go into the sandbox');
   const { handle } = fileOf(reference);
-  // Only a bind of this kind lets a node be opened as a device; /dev is nobody's to rename in but
-  // root's.
+  // Only a bind of this kind allows a device node to be opened; only root can rename entries in
+  // /dev.
   if (isDeviceHandle(handle)) return ['--dev-bind', handle.path, `${'read' in reference ? READ : WRITE}/${String(fd)}`];
   return 'read' in reference ? ['--ro-bind-fd', ...at(READ)] : ['--bind-fd', ...at(WRITE)];
 }
 
 /**
- * bubblewrap resolves an open file's path, binds that path, and checks that it bound the same file:
- * a file moved in between is noticed.
+ * Messages of bubblewrap when a file was moved: it resolves the path of the open file, binds that
+ * path, and checks that it bound the same file.
  */
 const MOVED = /Can't find source path|Race condition binding|No such file or directory|Not a directory/;
 
-/** It is a file of ours at which it could not look. */
+/** Messages of bubblewrap about a file of a reference that it could not stat. */
 const OF_FILES = /Can't (?:stat fd|find source path|get type of source)/;
 
 /**
- * Fails when it was bubblewrap, not the tool, that failed: with SOURCE_CHANGED when something was
- * moved under it, and as a tool does when the disk of a file did not answer.
+ * Fails if bubblewrap itself failed, not the tool: with SOURCE_CHANGED if a file was moved in the
+ * meantime, and as a tool does if the disk of a file did not answer.
  */
 export function assertSandboxed(tool: string, stderr: string): void {
   if (!stderr.startsWith('bwrap: ')) return;

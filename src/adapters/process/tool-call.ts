@@ -2,24 +2,27 @@ import type { Readable } from 'node:stream';
 import type { ImageAddress } from '../../domain/model/address.js';
 import type { FileRef, Handle } from '../../domain/ports/handles.js';
 
-/** Of a word: a text, the path of what the tool opens, or that of a file with a text. */
+/**
+ * Part of a word: a text, the path of a file that the tool opens, or the path of a file with a
+ * generated text.
+ */
 export type ArgumentPart = string | Reference | Text;
-/** A word of the command line, or several pieces that are joined to one. */
+/** A word of the command line, or several parts that are joined to one word. */
 export type Arg = string | readonly ArgumentPart[];
 
-/** A file for the tool, made of pieces. */
+/** A file with generated text for the tool. */
 export interface Text {
   readonly text: readonly ArgumentPart[];
-  /** How messages name it. */
+  /** Its name in messages. */
   readonly address: ImageAddress;
 }
 
 /**
  * Something the tool opens: a file to read or write, by handle, or a secret on an inherited
  * descriptor. `descriptor` stands for the number of an inherited descriptor itself. A secret with
- * `within` is a folder in which it has that name; one that is no secret, but stands for a file, has
- * the `address` of that. `cluster` is the configuration of a cluster; a tool that is given one is
- * given the network too.
+ * `within` is a folder in which it has that name; content that is not secret but stands for a file
+ * has the `address` of that file. `cluster` is the configuration of a cluster; a tool that is given
+ * one also gets the network.
  */
 export type Reference =
   | { readonly read: FileRef }
@@ -32,19 +35,19 @@ export type Reference =
 export interface ToolLimits {
   readonly cpuSeconds?: number;
   readonly addressSpaceBytes?: bigint;
-  /** No file that it writes becomes longer. */
+  /** The maximum length of files that it writes. */
   readonly fileBytes?: bigint;
   readonly wallMs?: number;
-  /** Ends a tool that prints nothing for so long. */
+  /** A tool that prints nothing for this time is ended. */
   readonly stallMs?: number;
 }
 
-/** For a tool that shows no progress: its silence is not a stall. */
+/** The limits for a tool that shows no progress: its silence is not a stall. */
 export function withoutStall(limits: ToolLimits): ToolLimits {
   return Object.fromEntries(Object.entries(limits).filter(([name]) => name !== 'stallMs'));
 }
 
-/** The smaller of each. */
+/** The smaller value of each limit. */
 export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
   const least = <T extends number | bigint>(a: T | undefined, b: T | undefined) =>
     a === undefined || b === undefined ? (a ?? b) : a < b ? a : b;
@@ -64,32 +67,34 @@ export function tighter(one: ToolLimits, other: ToolLimits): ToolLimits {
   };
 }
 
-/**
- * One run of a tool. What it may read and write is what its references say; nothing else is meant
- * for it.
- */
+/** One run of a tool. It may read and write only its references. */
 export interface ToolCall {
   readonly tool: string;
   readonly args: readonly Arg[];
-  /** It reads nothing that a guest or an untrusted user wrote, and runs outside the sandbox. */
+  /**
+   * The tool reads nothing that a guest or an untrusted user wrote, and runs outside the sandbox.
+   */
   readonly trusted?: boolean;
-  /** It opens an untrusted image: never without the sandbox that the configuration demands. */
+  /**
+   * The tool opens an untrusted image: if the configuration requires a sandbox, it never runs
+   * without.
+   */
   readonly foreign?: boolean;
-  /** Exit codes that are answers; unset: 0. */
+  /** Exit codes that are valid answers; unset: 0. */
   readonly answers?: readonly number[];
   /**
-   * Whether text on standard error is a failure, whatever the exit code says; unset: when it writes
-   * a file. See `process/complaints.ts`.
+   * Whether text on standard error is a failure, whatever the exit code says; unset: only if the
+   * tool writes a file. See `process/complaints.ts`.
    */
   readonly silent?: boolean;
-  /** It speaks to other hosts; the sandbox leaves it the network, and nothing else. */
+  /** The tool connects to other hosts; the sandbox gives it the network, and nothing else. */
   readonly network?: boolean;
   readonly limits: ToolLimits;
   /** Its standard input; unset: none. */
   readonly stdin?: Uint8Array | Readable;
-  /** As whom it runs, with the groups of that user; unset: as the daemon. */
+  /** The user that it runs as, with that user's groups; unset: the user of the daemon. */
   readonly as?: { readonly uid: number; readonly gid: number };
-  /** Beside PATH and LC_ALL, for a tool that cannot work without. */
+  /** Variables in addition to PATH and LC_ALL, for a tool that needs them. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -103,8 +108,8 @@ export interface PlainCall {
 export const FIRST_FD = 3;
 
 /**
- * Turns references into plain paths, as `pathOf` says. Each gets a descriptor, in order; one that
- * is there twice keeps its own.
+ * Turns references into plain paths by `pathOf`. Each reference gets a descriptor, in order; a
+ * repeated one keeps its descriptor.
  */
 export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd: number) => string): PlainCall {
   const references: Reference[] = [];
@@ -123,7 +128,7 @@ export function plainCall({ args }: ToolCall, pathOf: (reference: Reference, fd:
   return { args: args.map((arg) => (typeof arg === 'string' ? arg : joined(arg))), references };
 }
 
-/** Where a child finds an inherited descriptor. */
+/** The path of an inherited descriptor for a child outside the sandbox. */
 export function pathOutside(reference: Reference, fd: number): string {
   if ('descriptor' in reference) return String(fd);
   const name = isContent(reference) ? undefined : fileOf(reference).name;
@@ -132,7 +137,7 @@ export function pathOutside(reference: Reference, fd: number): string {
 
 type Content = Extract<Reference, { readonly secret: Uint8Array } | { readonly cluster: Uint8Array }>;
 
-/** Whether a reference holds what the tool reads, instead of naming a file. */
+/** Whether a reference holds content itself, instead of naming a file. */
 export function isContent(reference: Reference): reference is Content {
   return 'secret' in reference || 'cluster' in reference;
 }
@@ -147,7 +152,7 @@ export function fileOf(reference: { readonly read: FileRef } | { readonly write:
   return 'read' in reference ? reference.read : reference.write;
 }
 
-/** The descriptor of ours that a reference inherits; contents get theirs when the child starts. */
+/** Our descriptor that a reference inherits; content gets its descriptor when the child starts. */
 export function descriptorOf(reference: Exclude<Reference, Content>): number {
   return 'descriptor' in reference ? reference.descriptor.fd : fileOf(reference).handle.fd;
 }

@@ -1,19 +1,19 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 
-/** Of what a tool says in a message. */
+/** Limit for the tool's output in a message. */
 const MAX_WORDS = 1500;
 
-/** How a tool ended, and what it said. */
+/** How a tool ended, and its output. */
 export interface ToolEnd {
   readonly code: number | undefined;
   readonly signal: string | undefined;
   readonly stderr: string;
-  /** What it said, with the names that callers know; unset: the same. */
+  /** The output with the addresses that callers know; unset: the same. */
   readonly shown?: string;
 }
 
-/** The failure of a tool: its words in the message, how it ended in the facts. */
+/** The error of a failed tool: its output in the message, its exit status in the facts. */
 export function toolError(
   tool: string,
   reason: Reason,

@@ -3,12 +3,12 @@ import { dirname } from 'node:path';
 import { HostlerError } from '../../domain/model/errors.js';
 import { POOL_PLACES } from '../gates/pool-places.js';
 
-/** A look into a folder of PATH may take so long: it may lie on a server that is gone. */
+/** Time limit for one folder of PATH, which may lie on a server that is gone. */
 const PATIENCE_MS = 2000;
 
 /**
- * The first of these paths that is a program. Fails with TOOL_MISSING, and with ROOT_STALLED where
- * it may lie in a folder that does not answer.
+ * The first of these paths that is a program. Fails with TOOL_MISSING, and with ROOT_STALLED if it
+ * may lie in a folder that does not answer.
  */
 export async function firstProgram(tool: string, paths: readonly string[]): Promise<string> {
   let silent: string | undefined;
@@ -33,6 +33,6 @@ export async function firstProgram(tool: string, paths: readonly string[]): Prom
 function isProgram(path: string): Promise<boolean> {
   return access(path, constants.X_OK).then(
     () => true,
-    () => false, // what is not there or may not be run: the search goes to the next folder
+    () => false, // missing or not executable: the search continues in the next folder
   );
 }

@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { asHostlerError } from '../../domain/model/errors.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
-/** Runs a tool inside, with a file to read; what is wrong when that does not work. */
+/** Runs a tool in the sandbox with a file to read. Returns what is wrong if that does not work. */
 export async function trySandbox(runner: ProcessRunner): Promise<string | undefined> {
   const file = await open(process.execPath, constants.O_RDONLY);
   const run = plainRun(AbortSignal.timeout(TRY_MS));

@@ -5,7 +5,7 @@ import { plainRun } from '../../domain/ports/tools.js';
 
 const LIMITS = { wallMs: 10_000 };
 
-/** Asks a tool of the host that may not be there. What hangs is as good as failed. */
+/** Runs a tool of the host that may be missing. A tool that hangs counts as failed. */
 export function tryTool(runner: ProcessRunner): Try {
   return async (tool, ...args) => {
     const run = plainRun();

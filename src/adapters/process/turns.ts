@@ -1,13 +1,16 @@
 import { deferred, orAborted } from '../../domain/model/async.js';
 
 /**
- * Pieces of work one after the other, each from a turn of the event loop of its own: what comes in
- * meanwhile is heard in between.
+ * Runs pieces of work one after the other, each in its own turn of the event loop, so that other
+ * events are handled in between.
  */
 export class Turns {
   #last: Promise<void> = Promise.resolve();
 
-  /** The value of the work, or its failure; the signal's reason when that comes before its turn. */
+  /**
+   * The value of the work, or its failure; the signal's reason if it is aborted before the work's
+   * turn.
+   */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const before = this.#last;
     const over = deferred();

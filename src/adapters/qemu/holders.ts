@@ -3,9 +3,9 @@ import { errnoOf } from '../linux/errno.js';
 import type { FileRef } from '../../domain/ports/handles.js';
 
 /**
- * A process, not this one, that has the file open. qemu's locks belong to open files, and
- * /proc/locks names no process for them. Links in /proc are read, never followed: what they lead to
- * may lie on a filesystem that does not answer.
+ * A process, other than this one, that has the file open. qemu's locks belong to open files, so
+ * /proc/locks names no process for them. Links in /proc are read, never followed: they may lead to
+ * a filesystem that does not answer.
  */
 export async function holderOf({ handle, name }: FileRef): Promise<number | undefined> {
   const own = await readlink(`/proc/self/fd/${String(handle.fd)}`);
@@ -22,7 +22,7 @@ async function hasOpen(folder: string, path: string): Promise<boolean> {
     const links = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`)));
     return links.includes(path);
   } catch (error) {
-    // It has ended, closed something, or is not ours to look at.
+    // The process ended, closed a descriptor, or may not be examined.
     if (['ENOENT', 'EACCES', 'EPERM', 'ESRCH'].includes(errnoOf(error) ?? '')) return false;
     throw error;
   }

@@ -1,6 +1,6 @@
 /**
- * A thread that looks for what an image names and its file does not have; `table-walk.ts` starts
- * it.
+ * A thread that compares what an image's tables name with the length of its file; `table-walk.ts`
+ * starts it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { findMissing } from '../../domain/formats/whole/find-missing.js';
@@ -13,7 +13,7 @@ export interface MissingJob {
   readonly fd: number;
   readonly lengthBytes: number;
   readonly format: ImageFormat;
-  /** So much of a core's time it may take; unset: as much as it takes. */
+  /** Limit of processor time; unset: none. */
   readonly cpuSeconds?: number;
 }
 
@@ -22,7 +22,7 @@ export type MissingAnswer =
   | { readonly tooLong: true }
   | { readonly code: string | undefined; readonly text: string };
 
-/** Read between two looks at the clock. */
+/** Bytes that are read between two checks of the clock. */
 const LOOK_BYTES = 1 << 20;
 
 class TooLong extends Error {}

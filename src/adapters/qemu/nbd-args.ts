@@ -2,21 +2,21 @@ import type { NbdPlace } from '../../domain/copy/agents.js';
 import type { Arg, Reference } from '../process/tool-call.js';
 
 /**
- * Forced: the default is a third slower, and the cipher's hardware is in every processor that runs
- * guests.
+ * Set explicitly: the default cipher is a third slower, and every processor that runs guests has
+ * AES instructions.
  */
 const PRIORITY = 'NORMAL:-CIPHER-ALL:+AES-128-GCM';
 const USER = 'hostler';
 
 /**
- * For tools that speak NBD: buffers of 2 MiB stay theirs between requests. Otherwise the C library
- * gives each one back to the kernel, which clears the pages of the next: a sixth of the processor
+ * For tools that speak NBD: keeps buffers of 2 MiB in the process between requests. Otherwise the C
+ * library returns each to the kernel, which clears the pages of the next: a sixth of the processor
  * time of a dense copy.
  */
 export const NBD_ENV = { MALLOC_MMAP_THRESHOLD_: String(32 << 20), MALLOC_TRIM_THRESHOLD_: String(256 << 20) };
 
 /**
- * TLS with a pre-shared key, as the object `tls` of a qemu tool. qemu wants a folder with the key
+ * TLS with a pre-shared key, as the object `tls` of a qemu tool. qemu needs a folder with the key
  * in a file of its own format.
  */
 export function pskObject(endpoint: 'client' | 'server', key: Uint8Array): Arg[] {
@@ -31,7 +31,7 @@ export function pskObject(endpoint: 'client' | 'server', key: Uint8Array): Arg[]
   ];
 }
 
-/** What an export's bytes are to qemu, or a range of them. */
+/** Options by which qemu opens an export, or a range of it. */
 export function nbdOptions(
   place: NbdPlace,
   name: string,
@@ -43,7 +43,7 @@ export function nbdOptions(
   return [`${node}inet,file.server.host=${place.host},file.server.port=${String(place.port)},file.tls-creds=tls`];
 }
 
-/** What a client needs beside. */
+/** The additional objects that a client needs. */
 export function credentials(place: NbdPlace): Arg[] {
   return 'socket' in place ? [] : pskObject('client', place.key);
 }

@@ -10,15 +10,15 @@ import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js
 import type { FileRef, Resolved } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** Onto what is there, all of it or a part: what is a hole at the source is left as it is. */
+/** Writes into an existing target, all of it or a range: holes of the source are skipped. */
 const ONTO = ['convert', '-p', '-n', '--target-is-zero', '-W'];
 
 /**
- * Reads and writes what others serve, by qemu-img in the sandbox, with the network where it is
+ * Reads and writes exports of other agents, by qemu-img in the sandbox, with the network if it is
  * needed.
  */
 export class NbdClient implements NbdTool {
-  /** @param limits of each child; its stall limit is what ends one whose line is dead */
+  /** @param limits of each child; the stall limit ends one whose connection is dead */
   constructor(
     private readonly runner: ProcessRunner,
     private readonly limits: ToolLimits,
@@ -68,8 +68,8 @@ export class NbdClient implements NbdTool {
 }
 
 /**
- * Into a file that is there, at the same place. Without qemu's locks on it: several pulls write
- * into it at once, each its own segments, and it lies in our private folder.
+ * Copies into an existing file, at the same offset. qemu's locks are off: several pulls write into
+ * the file at once, each its own segments, and it lies in our private folder.
  */
 export function pullArgs(source: FarExport, range: Segment, target: FileRef, options: PullOptions): Arg[] {
   const { from, to } = range;
@@ -86,7 +86,7 @@ export function pullArgs(source: FarExport, range: Segment, target: FileRef, opt
   ];
 }
 
-/** Into an export. */
+/** Copies into an export. */
 export function pushArgs(source: Resolved, place: NbdPlace, name: string, options: PushOptions): Arg[] {
   return [
     ...ONTO,
@@ -113,12 +113,10 @@ function overNetwork(place: NbdPlace): boolean {
   return !('socket' in place);
 }
 
-/** About the far end, whatever is done with it. */
+/** Messages about the remote end of the connection, in either direction. */
 const OF_THE_LINE = /TLS|file\.driver=nbd|[Ff]ailed to connect|server|option|Connection|end-of-file|Broken pipe/;
 
-/**
- * What fails at the far end's side of a copy. A failure of the other side is about our own file.
- */
+/** Messages about the remote side of a copy. Any other failure is about the local file. */
 const FAR_SIDE = { reads: /error while reading/, writes: /error while writing/ };
 
 function lineError(exit: Exit, far: keyof typeof FAR_SIDE): HostlerError {

@@ -1,30 +1,30 @@
-/** A thread that brings TCP connections to a tool's socket. See NbdFront. */
+/** A thread that forwards TCP connections to a tool's socket. See NbdFront. */
 import { createServer, connect, type Server, type Socket } from 'node:net';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { errnoOf } from '../linux/errno.js';
 
 export interface FrontJob {
-  /** Where it listens: on the first port that is free. */
+  /** Listen address; the first free port of the range is used. */
   readonly address: string;
   readonly firstPort: number;
   readonly lastPort: number;
-  /** The tool's socket. */
+  /** Path of the tool's socket. */
   readonly socket: string;
   readonly maxConnections: number;
   /**
-   * A connection on which TLS has not begun is ended after so long, and before that where others
-   * need its place.
+   * A connection on which TLS has not begun is closed after this time, or earlier if other
+   * connections need its place.
    */
   readonly silenceMs: number;
 }
 
-/** What the thread says: once the port that it has, then how many are connected. */
+/** Messages of the thread: first the port that it got, then the number of connections. */
 export type FrontNews = { readonly port: number | undefined } | { readonly connections: number };
 
-/** So that a client that is gone without a word does not keep an export open for ever. */
+/** Detects clients that disappeared, so that they do not keep an export open without end. */
 const KEEP_ALIVE_MS = 30_000;
 
-/** The port; undefined when every one is taken. */
+/** The port; undefined if all are in use. */
 async function listen(server: Server, { address, firstPort, lastPort }: FrontJob): Promise<number | undefined> {
   for (let port = firstPort; port <= lastPort; port++) {
     const taken = await new Promise<boolean>((resolve, reject) => {
@@ -43,28 +43,28 @@ async function listen(server: Server, { address, firstPort, lastPort }: FrontJob
   return undefined;
 }
 
-/** Both ways, until either side is gone. */
+/** Forwards both ways until either side closes. */
 function join(one: Socket, other: Socket): void {
   one.pipe(other).pipe(one);
   for (const [socket, peer] of [
     [one, other],
     [other, one],
   ] as const) {
-    // The other side notices: that is all there is to do about a connection that broke.
+    // The other side notices; a broken connection needs no other handling.
     socket.on('error', () => socket.destroy());
     socket.on('close', () => peer.destroy());
   }
 }
 
 /**
- * The flags and the option that begin TLS have 20 bytes (NBD, STARTTLS); more than these is a
- * hello.
+ * The flags and the option that begin TLS have 20 bytes (NBD, STARTTLS); more bytes than this mean
+ * that TLS has begun.
  */
 const BEGUN_BYTES = 64;
 
-/** Those who are connected. Who is silent does not count as one who uses the export. */
+/** The open connections. A silent one does not count as a user of the export. */
 class Guests {
-  /** In the order of their arrival. */
+  /** In order of arrival. */
   readonly #silent = new Map<Socket, NodeJS.Timeout>();
   readonly #heard = new Set<Socket>();
   #open = 0;
@@ -74,7 +74,7 @@ class Guests {
     private readonly say: (news: FrontNews) => void,
   ) {}
 
-  /** False: there is no room, and nobody who could make it. */
+  /** False: there is no room, and no silent connection could be closed. */
   arrive(client: Socket): boolean {
     if (this.#open >= this.job.maxConnections) {
       const [oldest] = this.#silent.keys();
@@ -100,7 +100,7 @@ class Guests {
     return true;
   }
 
-  /** It is silent no more; whether it was. */
+  /** The connection is no longer silent. Returns whether it was. */
   #forget(client: Socket): boolean {
     clearTimeout(this.#silent.get(client));
     return this.#silent.delete(client);

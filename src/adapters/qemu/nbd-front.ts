@@ -8,9 +8,9 @@ const YOUNG_MIB = 4;
 const TRY_LATER_MS = 10_000;
 
 /**
- * TCP before a tool that listens on a socket of its own. qemu-nbd 7.2 does not switch Nagle's
- * algorithm off for connections with TLS: each small answer would wait for the acknowledgement of
- * the one before it, 40 ms later (block status is asked extent by extent).
+ * A TCP listener in front of a tool that listens on a private socket. qemu-nbd 7.2 does not switch
+ * off Nagle's algorithm for TLS connections: each small answer would wait for the acknowledgement
+ * of the previous one, 40 ms later (block status is queried extent by extent).
  */
 export class NbdFront {
   #connections = 0;
@@ -18,8 +18,8 @@ export class NbdFront {
   readonly #worker: Worker;
 
   /**
-   * @param onFailed hears once why nothing is served, or no longer: IO_ERROR, TOO_MANY_OPERATIONS
-   * when every port is taken
+   * @param onFailed called once with the reason why the export is not served, or no longer:
+   * IO_ERROR, TOO_MANY_OPERATIONS if every port is in use
    */
   constructor(job: FrontJob, onFailed: (error: HostlerError) => void) {
     this.#worker = new Worker(WORKER, { workerData: job, resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB } });
@@ -36,7 +36,7 @@ export class NbdFront {
     });
   }
 
-  /** Where it listens; pending when it does not. */
+  /** The port it listens on; pending as long as it does not listen. */
   get port(): Promise<number> {
     return this.#port.promise;
   }

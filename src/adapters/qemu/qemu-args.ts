@@ -11,15 +11,13 @@ import { chainName, node, escapeOption, fileOptions } from './qemu-nodes.js';
  * (measured).
  */
 const REQUESTS = 16;
-/** The most that one of them is for (IO_BUF_SIZE in qemu-img.c). */
+/** Maximum size of one request (IO_BUF_SIZE in qemu-img.c). */
 const REQUEST_BYTES = 2 * 1024 * 1024;
-/** So many keep up with a limit to the rate: each is ready in an eighth of a second. */
+/** This many requests keep up with a rate limit: each completes in an eighth of a second. */
 const REQUESTS_A_SECOND = 8;
 const TARGET_SECRET = 'target-secret';
 
-/**
- * `create` has no --image-opts: the target is an absolute path, which qemu takes as nothing else.
- */
+/** `create` has no --image-opts: the target is an absolute path, which qemu takes literally. */
 export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
   const { format, sizeBytes, backing, passphrase } = request;
   return [
@@ -28,7 +26,7 @@ export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
     ...secretObject(TARGET_SECRET, passphrase),
     '-f',
     format,
-    // -u: the base is not opened; we have read its size.
+    // -u: the base is not opened; its size is already known.
     ...(backing === undefined ? [] : ['-u', '-F', backing.format, '-b', backing.storedName]),
     ...formatOptions(request),
     [{ write: target }],
@@ -37,8 +35,8 @@ export function createArgs(target: FileRef, request: CreateRequest): Arg[] {
 }
 
 /**
- * `qemu-img convert` of the whole chain into a new file. Secrets go in as descriptors, never as
- * words.
+ * `qemu-img convert` of the whole chain into a new file. Secrets are passed as descriptors, never
+ * as words.
  */
 export function convertArgs(source: Chain, target: FileRef, request: ConvertRequest): Arg[] {
   const { format, passphrase } = request;
@@ -54,7 +52,7 @@ export function convertArgs(source: Chain, target: FileRef, request: ConvertRequ
   ];
 }
 
-/** Onto what is there already: nothing is made, and it must be large enough. */
+/** Converts into an existing target, which must be large enough. */
 export function convertOntoArgs(source: Chain, target: FileRef, request: OntoRequest): Arg[] {
   return [
     ...convertWords(source, request),
@@ -68,7 +66,10 @@ export function convertOntoArgs(source: Chain, target: FileRef, request: OntoReq
   ];
 }
 
-/** Zeros over all of it: written, or, where it can forget, forgotten. */
+/**
+ * Makes the whole target read as zeros: by writing, or by discarding where the target supports
+ * that.
+ */
 export function wipeArgs(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard'): Arg[] {
   return [
     'convert',
@@ -87,7 +88,7 @@ export function wipeArgs(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'dis
 }
 
 export interface OntoRequest extends ConvertRequest {
-  /** It reads as zeros everywhere. */
+  /** Whether the whole target already reads as zeros. */
   readonly targetIsZero: boolean;
 }
 
@@ -108,13 +109,16 @@ function convertWords(source: Chain, request: ConvertRequest): Arg[] {
   ];
 }
 
-/** Of one qemu-img convert. */
+/** The number of requests in flight for one qemu-img convert with this rate limit. */
 export function requestsAt(bytesPerSecond: bigint | undefined): number {
   if (bytesPerSecond === undefined) return REQUESTS;
   return Math.min(REQUESTS, Math.ceil(Number(bytesPerSecond) / (REQUEST_BYTES * REQUESTS_A_SECOND)));
 }
 
-/** What qemu-img convert counts as done when it begins it: as much may not be written yet. */
+/**
+ * How many bytes qemu-img convert may report as done before they are written: it counts a request
+ * when it begins.
+ */
 export function aheadBytes({ bytesPerSecond }: Pick<ConvertRequest, 'bytesPerSecond'>): bigint {
   return BigInt(requestsAt(bytesPerSecond) * REQUEST_BYTES);
 }
@@ -142,21 +146,21 @@ export function measureArgs(
   return [...words, ...keysOf(source), chainName(source)];
 }
 
-/** A volume's own snapshots are volumes. */
+/** A snapshot of a volume is a volume itself, so qemu needs no option for it. */
 function ofSnapshot([top]: Chain, snapshot: string | undefined): string[] {
   if (snapshot === undefined || top.file.storage === 'volume') return [];
   return ['-l', `snapshot.name=${escapeOption(snapshot)}`];
 }
 
 /**
- * The one call without a format: it is to say what it would take the image for. Names in headers it
- * does not follow.
+ * The only call without a format: qemu reports which format it would detect. It does not follow
+ * names in headers.
  */
 export function identifyArgs(file: FileRef): Arg[] {
   return ['info', '-U', '--output=json', [{ read: file }]];
 }
 
-/** The same for an image whose format and options are given. */
+/** As `identifyArgs`, for an image whose format and options are given. */
 export function informArgs(image: Layer): Arg[] {
   return ['info', '-U', '--output=json', chainName([image])];
 }
@@ -177,7 +181,7 @@ export function compareArgs(first: FileRef, second: FileRef): Arg[] {
   ];
 }
 
-/** The keys of the clusters that images are in, and what opens those that are encrypted. */
+/** The keys of the clusters that hold the images, and the secrets of encrypted images. */
 export function keysOf(...chains: readonly Chain[]): Arg[] {
   return [...secretsOf(...chains), ...clusterKeys(chains.flatMap((chain) => chain.map(({ file }) => file)))];
 }
@@ -197,7 +201,7 @@ function secretObject(id: string, secret: Uint8Array | undefined): Arg[] {
 type FormatRequest = Pick<CreateRequest, 'format' | 'preallocation' | 'passphrase' | keyof Layout> &
   Partial<Pick<ConvertRequest, 'compress' | 'compressionType'>>;
 
-/** `-o …` with what was asked for; nothing when nothing was. */
+/** The `-o` option with the requested settings; empty if none were requested. */
 function formatOptions(request: FormatRequest): Arg[] {
   const { format, preallocation, clusterSizeBytes, lazyRefcounts, extendedL2, compress, compressionType, passphrase } =
     request;
@@ -212,7 +216,7 @@ function formatOptions(request: FormatRequest): Arg[] {
   if (subformat !== undefined) options.push(`subformat=${subformat}`);
   if (compat !== undefined) options.push(`compat=${compat}`);
   if (refcountBits !== undefined) options.push(`refcount_bits=${String(refcountBits)}`);
-  // Otherwise the size follows a disk geometry of cylinders and heads, and grows.
+  // Without it qemu rounds the size up to a disk geometry of cylinders and heads.
   if (format === 'vpc') options.push('force_size=on');
   if (passphrase !== undefined)
     options.push(

@@ -1,4 +1,4 @@
-/** Command lines of qemu-img's verbs that change images where they are. */
+/** Command lines of qemu-img's verbs that change existing images. */
 import type { Written } from '../../domain/ports/changes.js';
 import { keysOf, secretsOf } from './qemu-args.js';
 import { chainName, layerMembers, secretMembers, type OpenedAs } from './qemu-nodes.js';
@@ -6,12 +6,12 @@ import { chainOf, object, text, type JsonMember, type Pieces } from './qemu-json
 import type { Arg } from '../process/tool-call.js';
 import type { Chain, Layer } from '../../domain/ports/tools.js';
 
-/** Longer than the field of a header that it would be written to; see `copyUpArgs`. */
+/** Longer than the header field that it would be written to; see `copyUpArgs`. */
 const TOO_LONG_FOR_A_HEADER = 1100;
 
 /**
- * What each layer is opened as: the image and the layer that is written for writing, a copy in the
- * place of the latter.
+ * How each layer is opened: the image and the written layer for writing; a copy replaces the latter
+ * if there is one.
  */
 function referencesOf({ chain, copy }: Written, depth: number): OpenedAs[] {
   return chain.map(({ file }, at) => {
@@ -20,7 +20,7 @@ function referencesOf({ chain, copy }: Written, depth: number): OpenedAs[] {
   });
 }
 
-/** The chain spelt out. */
+/** The chain with all layers described explicitly. */
 function spell(chain: Chain, references: readonly OpenedAs[], more: readonly JsonMember[] = []): Pieces {
   const layers = chain.map((layer, at) =>
     layerMembers(layer, references[at] ?? { read: layer.file }, { file: at === 0 ? more : [] }),
@@ -33,7 +33,7 @@ function opened(image: Written, more: readonly JsonMember[] = []): Pieces {
   return spell(image.chain, referencesOf(image, 0), more);
 }
 
-/** The image without what it is backed by. */
+/** The image without its backing files. */
 function alone({ chain: [top], copy }: Written): Pieces {
   const secrets = secretMembers(top).map(([name, value]) => `${name}=${value},`);
   return [`driver=${top.format},${secrets.join('')}file.driver=file,file.filename=`, { write: copy ?? top.file }];
@@ -57,10 +57,11 @@ export function resizeArgs(
 }
 
 /**
- * `rebase` copies up what differs, then writes the base's name into the header, while its own
- * tables may be in memory still: ended at that moment it would leave an image without its data.
- * What it is given as the name here is the description of open files, too long for a header: that
- * stays as it is until `setBaseArgs` changes it, in one write, when all else is on disk.
+ * `rebase` copies the clusters that differ into the image, then writes the base's name into the
+ * header, while its own tables may still be in memory: if it were ended at that moment, the image
+ * would lose its data. The name passed here describes open files and is too long for a header, so
+ * the header stays unchanged until `setBaseArgs` changes it, in one write, when everything else is
+ * on disk.
  */
 export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
   return [
@@ -73,7 +74,7 @@ export function copyUpArgs(image: Written, base: readonly Layer[]): Arg[] {
   ];
 }
 
-/** No base is one of zeros. */
+/** An image without a base behaves like one on a base of zeros. */
 function describeBase(base: readonly Layer[], sizeBytes: bigint): Pieces {
   const zeros = `{"driver":"null-co","size":${String(sizeBytes)},"read-zeroes":true}`;
   return ['json:', ' '.repeat(TOO_LONG_FOR_A_HEADER), ...(base.length === 0 ? [zeros] : layersOf(base))];
@@ -83,7 +84,10 @@ function layersOf(layers: readonly Layer[]): Pieces {
   return chainOf(layers.map((layer) => layerMembers(layer, { read: layer.file })));
 }
 
-/** The image on the layers that its header names, and the same image on others, or on none. */
+/**
+ * Compares the image on the layers that its header names with the same image on other layers, or on
+ * none.
+ */
 export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base: readonly Layer[]): Arg[] {
   const on = (below: readonly Layer[]): Pieces => [
     'json:',
@@ -96,26 +100,26 @@ export function compareChainsArgs({ chain: [top, ...old], copy }: Written, base:
 }
 
 /**
- * `qemu-img rebase -u`: writes the name of another base into the header and moves no data. No base
- * means a standalone image.
+ * `qemu-img rebase -u`: writes the name of another base into the header and moves no data. Without
+ * a base the image becomes standalone.
  */
 export function setBaseArgs(image: Written, base: { storedName: string; format: string } | undefined): Arg[] {
   const name = base === undefined ? ['-b', ''] : ['-F', base.format, '-b', base.storedName];
   return ['rebase', '-q', '-u', ...secretsOf(image.chain), ...name, '--image-opts', alone(image)];
 }
 
-/** @param base what qemu calls the layer that is written, unless that is the nearest one below */
+/** @param base qemu's name of the layer that is written, unless that is the nearest one below */
 export function commitArgs(image: Written, depth: number, base: string | undefined): Arg[] {
-  // Without -d the overlay would be emptied, and a crash meanwhile would cost what is not in the
-  // base yet.
+  // Without -d the overlay would be emptied, and a crash during that would lose data that is not
+  // yet in the base.
   const into = base === undefined ? [] : ['-b', base];
   return ['commit', '-p', '-d', ...secretsOf(image.chain), ...into, spell(image.chain, referencesOf(image, depth))];
 }
 
 /**
- * Makes qemu print its own name for a layer of the chain, which `commit` needs to the letter.
- * `info` leaves out an image's backing file, but not the file that holds the image; here the layer
- * takes that place. Each file is at the same path as in `commitArgs`.
+ * Makes qemu print its own name for a layer of the chain, which `commit` needs exactly. `info` does
+ * not print an image's backing file, but does print the file that holds the image; here the layer
+ * takes that place. Each file has the same path as in `commitArgs`.
  */
 export function nameOfLayerArgs(image: Written, depth: number): Arg[] {
   const references = referencesOf(image, depth);
@@ -143,18 +147,18 @@ export function checkArgs(image: Written, repair: 'none' | 'leaks' | 'all'): Arg
 }
 
 /**
- * `qemu-img compare` of what guests see, with progress. `strict` also compares sizes and
- * allocation.
+ * `qemu-img compare` of the content that guests see, with progress. `strict` also compares sizes
+ * and allocation.
  */
 export function compareImagesArgs(first: Chain, second: Chain, strict: boolean): Arg[] {
   return ['compare', '-p', ...(strict ? ['-s'] : []), ...keysOf(first, second), chainName(first), chainName(second)];
 }
 
 /**
- * Where qemu 7.2 cannot flush a new table of snapshots, it discards that table, although the header
- * may name it already (block/qcow2-snapshot.c, `qcow2_write_snapshots`): all snapshots would be
- * lost. So nothing is discarded, except with the last snapshot, after which there is no table: then
- * the file gives its blocks back.
+ * If qemu 7.2 cannot flush a new snapshot table, it discards that table, although the header may
+ * already name it (block/qcow2-snapshot.c, `qcow2_write_snapshots`): all snapshots would be lost.
+ * So discards are off, except when the last snapshot is removed: then there is no table, and the
+ * file gives its blocks back.
  */
 export function snapshotArgs(image: Written, option: '-c' | '-d' | '-a', name: string): Arg[] {
   const isLast = option === '-d' && image.chain[0].facts.snapshots.length === 1;

@@ -18,8 +18,9 @@ import { withoutStall, type Arg, type ToolLimits } from '../process/tool-call.js
 import type { Chain, Layer, ToolRun } from '../../domain/ports/tools.js';
 
 /**
- * The data is copied, only the name was refused; see `copyUpArgs`. It must be all that qemu-img has
- * to say (7.2 to 9.2): a table that could not be written is another line, with the same exit code.
+ * The data is copied, and only the name was refused; see `copyUpArgs`. It must be the whole output
+ * of qemu-img (7.2 to 9.2): a table that could not be written adds another line, with the same exit
+ * code.
  */
 const NAME_REFUSED =
   /^qemu-img: Could not change the backing file to '.*': (?:backing format must be specified|No space left in the file header)$/;
@@ -28,7 +29,7 @@ const EXIT_CHECKED = [0, 2, 3];
 const EXIT_NO_CHECK = 63;
 const EXIT_DIFFERENT = 1;
 
-/** qemu-img's verbs that change images where they are, and those that look at whole images. */
+/** qemu-img's verbs that change existing images, and those that compare whole images. */
 export class QemuChanger implements ImageChanger, ImageComparer {
   /** @param limits of the children that work on whole images */
   constructor(

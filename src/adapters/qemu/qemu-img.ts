@@ -36,12 +36,12 @@ const LUKS_ATTEMPTS = 5;
 /** qemu-img compare: the images differ. */
 const EXIT_DIFFERENT = 1;
 
-/** Lines of a tool that may wait for a slow reader before the tool waits too. */
+/** Lines that may be queued for a slow reader before the tool has to wait. */
 const LINES_WAITING = 4096;
 
 /**
- * qemu-img behind the port `ImageTool`. Errors of the tool become reasons by its output; images
- * that are not trusted are opened with their own limits.
+ * qemu-img behind the port `ImageTool`. The tool's output is translated into reasons; untrusted
+ * images are opened with their own limits.
  */
 export class QemuImg implements ImageTool {
   /**
@@ -66,18 +66,18 @@ export class QemuImg implements ImageTool {
     );
   }
 
-  /** The same onto an image that is there already and large enough. */
+  /** The same into an existing image that is large enough. */
   async convertOnto(source: Chain, target: FileRef, request: OntoRequest, tool: ToolRun): Promise<void> {
     await this.#progressing(convertOntoArgs(source, target, request), this.#heldFor(source), tool, aheadBytes(request));
   }
 
-  /** Makes what is there all zeros. */
+  /** Makes the existing content all zeros. */
   async wipe(target: FileRef, sizeBytes: bigint, mode: 'zero' | 'discard', tool: ToolRun): Promise<void> {
     await this.#progressing(wipeArgs(target, sizeBytes, mode), { limits: this.limits }, tool, aheadBytes({}));
   }
 
   async #progressing(args: readonly Arg[], held: ToolPolicy, tool: ToolRun, ahead: bigint): Promise<void> {
-    // The target may be a volume, which no reference names.
+    // The target may be a volume, which has no file reference.
     const exit = await this.runner.lines({ tool: 'qemu-img', args, ...held, silent: true }, tool, (line) => {
       const fraction = parseProgress(line);
       if (fraction !== undefined) tool.onFraction?.(fraction, ahead);
@@ -130,8 +130,8 @@ export class QemuImg implements ImageTool {
     const held = withoutStallLimit({ limits: this.foreignLimits, foreign: true });
     const identified = parseIdentity(await this.#print(identifyArgs(image.file), held, tool));
     if (image.format !== 'vpc') return identified;
-    // Untold, it looks for the mark at the start only, and goes by its own list of creators for the
-    // size.
+    // Without an explicit format qemu looks for the VHD footer at the start only, and takes the
+    // size by its own list of creators.
     const informed = parseIdentity(await this.#print(informArgs(image), held, tool));
     return { ...informed, format: identified.format === 'raw' ? 'vpc' : identified.format };
   }
@@ -152,8 +152,8 @@ export class QemuImg implements ImageTool {
   }
 
   /**
-   * Making a LUKS header measures the processor (crypto/pbkdf.c); on a busy machine that now and
-   * then fails, before anything is written, with words that mean nothing but "again".
+   * Creating a LUKS header benchmarks the processor (crypto/pbkdf.c). On a busy machine that
+   * sometimes fails, before anything is written, with a message that only means "try again".
    */
   async #timed<T>(args: readonly Arg[], luks: boolean, work: (args: readonly Arg[]) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
@@ -179,10 +179,10 @@ export class QemuImg implements ImageTool {
   }
 }
 
-/** How a call is held. */
+/** Limits and trust of a call. */
 type ToolPolicy = Pick<ToolCall, 'limits' | 'foreign'>;
 
-/** For what shows no progress: silence is not a stall. */
+/** The policy for calls that show no progress: silence is not a stall. */
 function withoutStallLimit({ limits, ...rest }: ToolPolicy): ToolPolicy {
   return { ...rest, limits: withoutStall(limits) };
 }

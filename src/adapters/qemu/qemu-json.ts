@@ -1,6 +1,6 @@
 /**
- * Nodes of qemu's block layer as JSON, which qemu takes in the place of a file's name. Only so can
- * be said that a chain ends.
+ * Nodes of qemu's block layer as JSON, which qemu accepts instead of a file name. Only this form
+ * can state where a chain ends.
  */
 import type { ArgumentPart, Reference, Text } from '../process/tool-call.js';
 
@@ -13,7 +13,7 @@ export function text(value: string): Pieces {
   return [JSON.stringify(value)];
 }
 
-/** The path that the runner gives to a reference, which has no character that JSON would escape. */
+/** The path that the runner gives to a reference. It has no character that JSON would escape. */
 export function pathTo(reference: Reference | Text): Pieces {
   return ['"', reference, '"'];
 }
@@ -28,8 +28,8 @@ export function object(members: readonly JsonMember[]): Pieces {
 }
 
 /**
- * The layers below each other, each spelt out by its members, and an end: qemu follows no name from
- * a header. The lowest stands first, so that a layer has the same path for a tool whatever lies
+ * Nested layers, each described by its members, with an explicit end: qemu follows no name from a
+ * header. The lowest layer comes first, so that a layer has the same path for a tool whatever lies
  * above it.
  */
 export function chainOf([top, ...below]: readonly (readonly JsonMember[])[]): Pieces {

@@ -9,24 +9,22 @@ import { procPath } from '../linux/proc-path.js';
 import type { FileIdentity, FileRef } from '../../domain/ports/handles.js';
 
 /**
- * qemu locks single bytes of an image (block/file-posix.c): byte 100 + n says that permission n is
+ * qemu locks single bytes of an image (block/file-posix.c): byte 100 + n means that permission n is
  * used, 200 + n that it is not shared. Permission 1 is writing, 3 resizing; 0 (consistent read) is
- * what a reader holds.
+ * held by readers.
  */
 const FIRST_BYTE = 100n;
 const LAST_BYTE = 203n;
 const WRITER_BYTES: readonly bigint[] = [101n, 103n];
 
-/**
- * What is only shown is looked up again after so long, and not shown when it is older than that.
- */
+/** Locks for display are read again after FRESH_MS, and not shown when older than STALE_MS. */
 const [FRESH_MS, STALE_MS] = [25, 100];
 
 type Hold = 'none' | 'reader' | 'writer';
 
-/** Bytes of a file on which somebody has a lock. */
+/** Bytes of a file that are locked. */
 export interface LockedRange {
-  /** `major:minor:inode`, as /proc/locks has it. */
+  /** `major:minor:inode`, as in /proc/locks. */
   readonly file: string;
   readonly first: bigint;
   readonly last: bigint;
@@ -54,8 +52,8 @@ export function holdOf(ranges: readonly LockedRange[], file: string): Hold {
 }
 
 /**
- * The same by asking. Undefined where others than qemu have locks too, which may hide those of
- * qemu.
+ * The strongest hold, by querying the kernel. Undefined if processes other than qemu hold locks
+ * too, which may hide those of qemu.
  */
 function holdAsked(firstLock: (first: bigint, last: bigint) => FirstLock): Hold | undefined {
   const first = firstLock(FIRST_BYTE, LAST_BYTE);
@@ -70,8 +68,8 @@ interface Look {
 }
 
 /**
- * Looks for qemu's byte locks: asks for those of one file where that can be done, and reads
- * /proc/locks where not. Nothing is locked for it.
+ * Finds qemu's byte locks: queries those of one file if possible, and otherwise reads /proc/locks.
+ * It takes no locks.
  */
 export class QemuLocks implements ImageLocks {
   #latest: Look | undefined;
@@ -89,7 +87,7 @@ export class QemuLocks implements ImageLocks {
     return known.length === files.length ? known : this.#holdsInTable(files, age);
   }
 
-  /** Numbers of the inodes that qemu holds, on whatever filesystem they lie. */
+  /** Inode numbers of the files that qemu has locked, on all filesystems. */
   async lockedInodes(): Promise<ReadonlySet<bigint>> {
     const ranges = await this.#look().ranges;
     const own = ranges.filter(({ first, last }) => first >= FIRST_BYTE && last <= LAST_BYTE);
@@ -103,16 +101,16 @@ export class QemuLocks implements ImageLocks {
     return Promise.all(files.map((file) => holdOn(file, ranges, mounts)));
   }
 
-  /** A caller that only displays it gets the last known state, while it is looked up again. */
+  /** A caller that only displays locks gets the last known state, while it is refreshed. */
   #rangesToShow(): Promise<LockedRange[]> {
     const now = performance.now();
     const known = this.#shown;
     if (this.#latest === undefined || now - this.#latest.time >= FRESH_MS) {
       const look = this.#look();
-      // Awaited by those that need it; a display shows the state that was read last.
+      // Callers that need the result await it; a display shows the previous state.
       look.ranges.then(
         () => (this.#shown = look),
-        () => (this.#shown = undefined), // the next look fails with the same error, to its caller
+        () => (this.#shown = undefined), // the next read fails with the same error, to its caller
       );
     }
     if (known !== undefined && now - known.time < STALE_MS) return known.ranges;
@@ -129,10 +127,10 @@ export class QemuLocks implements ImageLocks {
   }
 }
 
-/** A file with what is known of it; a bare reference is looked at. */
+/** A file with its identity if known; otherwise its identity is read. */
 type LockedFile = FileRef & Partial<FileIdentity>;
 
-/** The table of mounts, read once and only when it is needed. */
+/** The mount table, read once and only if needed. */
 function deferredMounts(): () => Promise<Mount[]> {
   let mounts: Promise<Mount[]> | undefined;
   return () => (mounts ??= readMounts());
@@ -140,7 +138,7 @@ function deferredMounts(): () => Promise<Mount[]> {
 
 async function holdOn(file: LockedFile, ranges: readonly LockedRange[], mounts: () => Promise<Mount[]>): Promise<Hold> {
   const inode = file.inode ?? (await inodeOf(file));
-  // Most files are in no line at all: then it does not matter which filesystem they lie on.
+  // Most files have no lock at all: then their filesystem does not matter.
   if (inode === undefined || !ranges.some((range) => range.file.endsWith(`:${String(inode)}`))) return 'none';
   const mount = await mountOf(file.handle, await mounts());
   return mount === undefined ? 'none' : holdOf(ranges, `${hexDevice(mount.device)}:${String(inode)}`);
@@ -148,7 +146,7 @@ async function holdOn(file: LockedFile, ranges: readonly LockedRange[], mounts: 
 
 async function inodeOf(file: FileRef): Promise<bigint | undefined> {
   try {
-    // A name is looked at as it is; a bare handle is itself a link to what it names.
+    // A name is examined without following a link; a bare handle is itself a link to its file.
     const look = file.name === undefined ? stat : lstat;
     return (await asked(file.handle, () => look(procPath(file), { bigint: true }))).ino;
   } catch (error) {

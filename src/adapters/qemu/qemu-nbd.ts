@@ -16,20 +16,20 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 
 /** More than any agent opens. */
 const MAX_CONNECTIONS = 64;
-/** For a connection to begin TLS. */
+/** Time limit for a connection to begin TLS. */
 const SILENCE_MS = 10_000;
 const LOOK_EVERY_MS = 5;
-/** Names in its folder; the second is written when the first listens. */
+/** File names in the private folder; the pid file is written when qemu-nbd listens. */
 const [SOCKET, PID_FILE] = ['s', 'pid'];
 
 /**
- * One qemu-nbd an export, in the sandbox, on a socket in a private folder; a thread of the daemon
- * is its network.
+ * One qemu-nbd for each export, in the sandbox, on a socket in a private folder; a thread of the
+ * daemon forwards network connections to it.
  */
 export class QemuNbdServer implements ExportServer {
   readonly #fronts = new Map<number, NbdFront>();
 
-  /** @param config unset: exports are not served here */
+  /** @param config unset: this daemon serves no exports */
   constructor(
     private readonly runner: ProcessRunner,
     private readonly folders: MemoryFolders,
@@ -96,12 +96,13 @@ function serverArgs(file: Resolved, { name, key, shared }: ExportAccess & Sharin
     ...pskObject('server', key),
     '--tls-creds=tls',
     '--image-opts',
-    // qemu-nbd has no option to share: without locks it reads what another process writes.
+    // qemu-nbd has no option to share an image: without locks it can read an image that another
+    // process writes.
     [...fileOptions(file, 'raw'), ...(shared ? [',file.locking=off'] : [])],
   ];
 }
 
-/** False when the signal came first. */
+/** False if the signal was aborted first. */
 async function isWritten(path: string, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     const there = await look(path).then(

@@ -1,4 +1,6 @@
-/** How qemu is told which image to open: by descriptors, and the whole chain spelt out. */
+/**
+ * How qemu is told which image to open: by descriptors, with the whole chain described explicitly.
+ */
 import { HostlerError, unsupported } from '../../domain/model/errors.js';
 import type { ImageFacts } from '../../domain/model/image-info.js';
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
@@ -16,21 +18,22 @@ export function escapeOption(value: string): string {
 }
 
 /**
- * The whole chain spelt out, so that qemu opens what we resolved and follows no name from a header.
+ * The description of the whole chain, so that qemu opens the files that the daemon resolved and
+ * follows no name from a header.
  */
 export function chainName(chain: Chain): Pieces {
   return ['json:', ...chainOf(chain.map((layer) => layerMembers(layer, { read: layer.file })))];
 }
 
-/** What has to be known of a layer to open it. */
+/** The facts of a layer that are needed to open it. */
 type Opening = Pick<Layer, 'format' | 'facts' | 'opens' | 'extents'>;
 
 /** How a file is opened. */
 export type OpenedAs = Parameters<typeof fileOf>[0];
 
 /**
- * A layer of a chain, opened as the reference says; `more` options of its file. Fails with
- * UNSUPPORTED_BY_BACKEND for what qemu cannot open.
+ * The members of a layer, opened as the reference says; `more` are options of its file. Fails with
+ * UNSUPPORTED_BY_BACKEND for images that qemu cannot open.
  */
 export function layerMembers(
   layer: Opening,
@@ -66,7 +69,7 @@ export function secretMembers({
   ];
 }
 
-/** In the place of an image's own file, which names others. */
+/** The generated file that replaces an image's own descriptor, which names other files. */
 function severalMembers(
   { address }: FileRef,
   { described }: ImageFacts,
@@ -93,7 +96,7 @@ function nodeMembers(as: OpenedAs): readonly JsonMember[] {
   ];
 }
 
-/** What holds an image's bytes, as options: a file, or an image of a cluster. */
+/** The options for the file, or the image of a cluster, that holds an image's bytes. */
 export function node(prefix: string, file: FileRef, use: 'read' | 'write'): Pieces {
   const cluster = rbdMembers(file);
   if (cluster !== undefined)
@@ -106,12 +109,12 @@ export function node(prefix: string, file: FileRef, use: 'read' | 'write'): Piec
   return [`${prefix}driver=${driver},${prefix}filename=`, use === 'read' ? { read: ref } : { write: ref }];
 }
 
-/** A lone file in a format. */
+/** A single file in a format. */
 export function fileOptions(file: FileRef, format: string): Pieces {
   return [`driver=${format},${writtenPart(file)}`, ...node('file.', file, 'read')];
 }
 
-/** Of a device that a copy was written onto, the copy. */
+/** Limits a device to the part that is in use: after a copy, the length of that copy. */
 function writtenPart({ handle, name }: FileRef): string {
   if (!isDeviceHandle(handle) || name === undefined) return '';
   return `size=${String(roundUp(handle.bytes, SECTOR_BYTES))},`;

@@ -6,13 +6,13 @@ import { limitOfFormat, stateOfImage } from './qemu-words.js';
 import { toolError, type ToolEnd } from '../process/tool-error.js';
 import { toolReason } from '../linux/tool-words.js';
 
-/** `    (12.34/100%)` as a fraction, when the line is one. */
+/** The fraction from a line such as `    (12.34/100%)`; undefined for other lines. */
 export function parseProgress(line: string): number | undefined {
   const match = /\(([0-9.]+)\/100%\)/.exec(line);
   return match === null ? undefined : Number(match[1]) / 100;
 }
 
-/** A line of `map --output=json`: one extent each. */
+/** The extent from a line of `map --output=json`, which has one extent in each line. */
 export function parseExtent(line: string): Extent | undefined {
   const start = number(line, 'start');
   const length = number(line, 'length');
@@ -28,7 +28,7 @@ export function parseExtent(line: string): Extent | undefined {
   };
 }
 
-/** Bytes out of `qemu-img measure --output=json`. Fails with TOOL_FAILED when one is missing. */
+/** Bytes from `qemu-img measure --output=json`. Fails with TOOL_FAILED if one is missing. */
 export function parseMeasure(text: string): { requiredBytes: bigint; fullyAllocatedBytes: bigint } {
   const [requiredBytes, fullyAllocatedBytes] = [number(text, 'required'), number(text, 'fully-allocated')];
   if (requiredBytes === undefined || fullyAllocatedBytes === undefined)
@@ -36,17 +36,17 @@ export function parseMeasure(text: string): { requiredBytes: bigint; fullyAlloca
   return { requiredBytes, fullyAllocatedBytes };
 }
 
-/** `info --output=json`, by its two keys at the top. */
+/** The two top-level keys of `info --output=json`. */
 export function parseIdentity(text: string): { format: string; virtualSizeBytes: bigint } {
   const { data } = z.object({ format: z.string(), 'virtual-size': z.number() }).safeParse(parseJson(text));
   const size = /^ {4}"virtual-size": (\d+)/m.exec(text)?.[1];
   if (data === undefined || size === undefined)
     throw new HostlerError('TOOL_FAILED', 'qemu-img info printed output of an unknown form');
-  // As written: JSON.parse rounds beyond 2^53.
+  // Taken from the text: JSON.parse rounds above 2^53.
   return { format: data.format, virtualSizeBytes: BigInt(size) };
 }
 
-/** What `info` calls an image in which there is nothing but a layer. */
+/** The text around the layer in `info`'s name of an image that contains only the layer. */
 const AROUND_A_LAYER = ['json:{"driver": "raw", "file": ', '}'] as const;
 const alone = z.strictObject({
   driver: z.string(),
@@ -54,9 +54,9 @@ const alone = z.strictObject({
 });
 
 /**
- * What qemu calls a layer that `info --output=json` shows as all that is in an image: the name of
- * its file, or, where that does not say all of it, its description to the letter. Undefined where
- * that is longer than qemu's own limit of a name.
+ * qemu's name of a layer that `info --output=json` shows as the only content of an image: its file
+ * name, or, if that is not sufficient, its exact description. Undefined if the description exceeds
+ * qemu's limit of a name.
  */
 export function parseNameOfLayer(text: string): string | undefined {
   const { data } = z.object({ filename: z.string() }).safeParse(parseJson(text));
@@ -69,7 +69,7 @@ export function parseNameOfLayer(text: string): string | undefined {
   return alone.safeParse(described).data?.file.filename ?? `json:${name}`;
 }
 
-/** `check --output=json`; what is not said is 0. */
+/** The counts of `check --output=json`; missing counts are 0. */
 export function parseCheck(text: string): CheckCounts {
   const count = (key: string) => number(text, key) ?? 0n;
   return {
@@ -81,7 +81,7 @@ export function parseCheck(text: string): CheckCounts {
   };
 }
 
-/** What `compare` says: `Content mismatch at offset 1234!`, `Images are identical.` … */
+/** Parses the output of `compare`: `Content mismatch at offset 1234!`, `Images are identical.` … */
 export function parseComparison(text: string): Pick<Comparison, 'firstDifferenceBytes' | 'message'> {
   const lines = text.trim().split('\n');
   const offset = /(?:mismatch|differ)[^\n]* at (?:offset|sector) (\d+)/i.exec(text)?.[1];
@@ -89,7 +89,7 @@ export function parseComparison(text: string): Pick<Comparison, 'firstDifference
   return { message, ...(offset === undefined ? {} : { firstDifferenceBytes: BigInt(offset) }) };
 }
 
-/** What qemu-img's words, all of them, mean to a caller. */
+/** Translates the complete error output of qemu-img into an error for the caller. */
 export function qemuError(stderr: string, exit: Omit<ToolEnd, 'stderr'>): HostlerError {
   const ofLock = /Failed to get .*lock/.test(stderr) ? 'IMAGE_IN_USE' : undefined;
   const reason = ofLock ?? stateOfImage(stderr) ?? toolReason(stderr) ?? limitOfFormat(stderr) ?? 'TOOL_FAILED';
@@ -100,7 +100,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // what is no JSON is nothing that we know
+    return undefined; // not JSON, so not a known output
   }
 }
 

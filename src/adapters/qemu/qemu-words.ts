@@ -3,7 +3,7 @@ import type { Reason } from '../../domain/model/reasons/reasons.js';
 type Meaning = readonly [RegExp, Reason];
 
 /**
- * Of these nothing else that is said matters, not even an error of the system: qemu makes one up
+ * For these messages nothing else in the output matters, not even a system error: qemu invents one
  * for them.
  */
 const OF_THE_STATE: readonly Meaning[] = [
@@ -19,8 +19,8 @@ const OF_THE_STATE: readonly Meaning[] = [
     /File truncated, expecting|too small for a VHD|Bitmap '' does(?:n't| not) satisfy the constraints|File is too small, not a valid|smaller or equal to the \s*actual size of the containing file/i,
     'IMAGE_MALFORMED',
   ],
-  // qemu cannot read a table that names places beyond all files, or trips over one that it has
-  // believed.
+  // qemu cannot read a table whose entries point beyond the file, or fails on an entry that it
+  // trusted.
   [
     /bitmaps_ext: |bitmaps extension with zero|(?:Broken|Can't update|Cannot update) bitmap directory/i,
     'IMAGE_MALFORMED',
@@ -29,7 +29,7 @@ const OF_THE_STATE: readonly Meaning[] = [
   [/module block-block-dmg-\w+ not found[^]*error while reading[^\n]*: Input\/output error/, 'UNSUPPORTED_BY_BACKEND'],
 ];
 
-/** What is left when the system's own errors have been looked for. */
+/** Messages that are considered only if the output has no system error. */
 const OF_THE_FORMAT: readonly Meaning[] = [
   [
     /Image not in \w+ format|not in .* format|signature.* (?:missing|mismatch)|not a valid \w+ image/i,
@@ -68,14 +68,14 @@ const OF_THE_FORMAT: readonly Meaning[] = [
     'UNSUPPORTED_BY_BACKEND',
   ],
   [/Unsupported|Can(?:'t|not) (?:resize|store|downgrade|amend|be opened)/i, 'UNSUPPORTED_BY_BACKEND'],
-  // A driver that says no more of a header, a table or a cluster that makes no sense.
+  // Drivers that give no detail about an invalid header, table or cluster.
   [
     /Could not open ''(?:: Could not open '')?: Invalid argument|error while reading[^\n]*: Invalid argument/i,
     'IMAGE_MALFORMED',
   ],
 ];
 
-/** Names are the caller's: nothing in them is a word of qemu's. */
+/** Removes names, which the caller chose: text in them is not from qemu. */
 function withoutNames(stderr: string): string {
   return stderr.replaceAll(/json:\{[^\n]*\}(?=')/g, '').replaceAll(/'[^'\n]*'/g, "''");
 }
@@ -84,14 +84,17 @@ function first(meanings: readonly Meaning[], text: string): Reason | undefined {
   return meanings.find(([pattern]) => pattern.test(text))?.[1];
 }
 
-/** What is wrong with the image, whatever the system said; unset: nothing that is known. */
+/**
+ * What is wrong with the image, whatever system error was reported; undefined if no known message
+ * matches.
+ */
 export function stateOfImage(stderr: string): Reason | undefined {
   return first(OF_THE_STATE, withoutNames(stderr));
 }
 
 /**
- * What the format cannot be or do; unset: nothing that is known. Ask it when the system has said
- * nothing.
+ * What the format does not support; undefined if no known message matches. Call it only if the
+ * output has no system error.
  */
 export function limitOfFormat(stderr: string): Reason | undefined {
   return first(OF_THE_FORMAT, withoutNames(stderr));

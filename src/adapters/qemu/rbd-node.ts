@@ -3,7 +3,7 @@ import { imageOf, isRbdHandle } from './rbd-pool.js';
 import type { FileRef } from '../../domain/ports/handles.js';
 
 /**
- * What names an image of a cluster, with the cluster's configuration; undefined when it is a file.
+ * Members that name an image of a cluster, with the cluster's configuration; undefined for a file.
  */
 export function rbdMembers(file: FileRef): readonly (readonly [name: string, value: string | Reference])[] | undefined {
   const { handle } = file;

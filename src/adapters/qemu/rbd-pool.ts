@@ -4,45 +4,44 @@ import { HostlerError } from '../../domain/model/errors.js';
 import type { Reference } from '../process/tool-call.js';
 import type { FileRef, Handle } from '../../domain/ports/handles.js';
 
-/** A Ceph cluster, as the configuration names it. */
+/** A Ceph cluster in the configuration. */
 export interface Cluster {
   readonly name: string;
-  /** The cluster's own configuration: where its monitors are. */
+  /** The cluster's own configuration file, with the addresses of its monitors. */
   readonly configFile: string;
   readonly user: string;
-  /** Unset: the cluster wants no keys. */
+  /** Unset: the cluster does not require keys. */
   readonly keyring?: string;
-  /** For small questions to the cluster. */
+  /** Time limit for short requests to the cluster. */
   readonly patienceMs: number;
   /**
-   * How long an image to be removed may still be watched: librbd's watches outlive a client that
-   * was killed by 30 s.
+   * How long to wait for the watchers of an image that is to be removed: librbd's watches outlive a
+   * killed client by 30 s.
    */
   readonly watcherPatienceMs: number;
-  /** What another host's daemon has left for so long, with nobody working at it, is abandoned. */
+  /** Leftovers of another host's daemon count as abandoned after this time without activity. */
   readonly abandonedMs: number;
 }
 
-/** A pool that callers may use: what a root is for files. */
+/** A pool that callers may use: the equivalent of a root for files. */
 export interface Pool {
   readonly name: string;
   readonly cluster: Cluster;
   readonly access: 'read-write' | 'read-only';
-  /** Callers in other roles do not reach it; unset: all do whose places it is in. */
+  /** Only callers in these roles reach the pool; unset: all callers whose places include it. */
   readonly roles?: readonly string[];
-  /** Removed images stay in the pool's trash so long; 0: they go at once. */
+  /** How long removed images stay in the pool's trash; 0: they are removed at once. */
   readonly trashHours: number;
 }
 
-/** What qemu is given of a cluster, as references: they are in no command line. */
+/** References that give qemu access to a cluster; they do not appear in a command line. */
 export interface ClusterAccess {
   readonly config: Reference;
   readonly key?: Reference;
 }
 
 /**
- * Stands where a file has its descriptor: a pool and namespace, or an image in them. It holds
- * nothing open.
+ * A handle without a descriptor: a pool and namespace, or an image in them. It holds nothing open.
  */
 export class RbdHandle implements Handle {
   readonly fd = -1;
@@ -59,13 +58,13 @@ export class RbdHandle implements Handle {
     return Promise.resolve();
   }
 
-  /** The same image as it was at a snapshot. */
+  /** The same image at a snapshot. */
   at(snapshot: string): RbdHandle {
     return new RbdHandle(this.pool, this.namespace, this.access, this.image, snapshot);
   }
 }
 
-/** An image of a pool that a tool is to work on. */
+/** An image of a pool that a tool works on. */
 export interface RbdImage {
   readonly pool: Pool;
   readonly namespace: string;
@@ -78,7 +77,7 @@ export function isRbdHandle(handle: Handle): handle is RbdHandle {
   return handle instanceof RbdHandle;
 }
 
-/** The image that a reference stands for; undefined when it is a file. */
+/** The image that a reference stands for; undefined for a file. */
 export function imageOf({ handle, name }: FileRef): RbdImage | undefined {
   if (!isRbdHandle(handle)) return undefined;
   const image = name ?? handle.image;
@@ -87,29 +86,29 @@ export function imageOf({ handle, name }: FileRef): RbdImage | undefined {
   return { pool, namespace, image, ...(snapshot === undefined ? {} : { snapshot }) };
 }
 
-/** The same for adapters that are asked about images only. */
+/** The same for adapters that are called only for images of a cluster. */
 export function rbdImage(ref: FileRef): RbdImage {
   const image = imageOf(ref);
   if (image === undefined) throw new HostlerError('BUG', 'a file was taken for an image of a cluster');
   return image;
 }
 
-/** The image by the name of its pool, as in an address. */
+/** The image with the name of its pool, as in an address. */
 export function nameOf({ pool, ...rest }: RbdImage): RbdName {
   return { ...rest, pool: pool.name };
 }
 
-/** What stands for the device number: images of one pool share its space. */
+/** Used as the device number: images of one pool share its space. */
 export function poolNumber({ cluster, name }: Pool): bigint {
   return numberOf(`${cluster.name}/${name}`);
 }
 
-/** Images' ids are hexadecimal, and unique in their pool. */
+/** The number of an image: ids are hexadecimal, and unique in their pool. */
 export function imageNumber(id: string): bigint {
   return BigInt(`0x${id}`);
 }
 
-/** 64 bits of the text's SHA-256: a stable number where the port wants a device number. */
+/** 64 bits of the text's SHA-256: a stable number where the port expects a device number. */
 export function numberOf(text: string): bigint {
   return createHash('sha256').update(text).digest().readBigUInt64BE();
 }

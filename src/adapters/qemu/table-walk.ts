@@ -16,36 +16,36 @@ import { procPath } from '../linux/proc-path.js';
 import type { AddressedFile } from '../../domain/ports/handles.js';
 
 const WORKER = new URL('./missing-worker.js', import.meta.url);
-/** The tables that are remembered, and what is read of one. */
+/** Heap limit: the thread keeps tables in memory, and the bytes that it reads. */
 const HEAP_MIB = 256;
-/** What a timer takes. */
+/** The largest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-/** Of a file that grows while it is read. */
+/** Limit of repeated reads of a file that grows. */
 const MAX_LOOKS = 10;
 
 /**
- * So much of tables is looked at without a thread of its own, which takes longer to start: 3 ms of
+ * Tables up to this size are read without a worker thread, which takes longer to start: 3 ms of
  * work.
  */
 const AT_ONCE_BYTES = 512 << 10;
 
 class TooMuch extends Error {}
 
-/** A file whose tables are read, and what makes that end. */
+/** A file whose tables are being read, and the signal that ends it. */
 interface Look extends MissingJob {
   readonly file: AddressedFile;
   readonly signal: AbortSignal;
-  /** Settled when nothing reads the file any more. */
+  /** Settle when nothing reads the file any more. */
   readonly readers: Promise<unknown>[];
 }
 
 /**
- * Walks through the tables of images: those of a large disk are gigabytes, and a filesystem may
- * stop answering, so each walk has a thread of its own unless it is short. Nobody waits for a
- * thread that a filesystem holds.
+ * Walks the tables of images. Those of a large disk are gigabytes, and a filesystem may stop
+ * answering, so each walk that is not short has its own thread. A thread that a filesystem blocks
+ * is not waited for.
  */
 export class TableWalk implements Wholeness {
-  /** @param limits of one walk; unset: as long as it takes */
+  /** @param limits of one walk; unset: none */
   constructor(private readonly limits: Pick<ToolLimits, 'wallMs' | 'cpuSeconds'> = {}) {}
 
   async missing(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<Missing | undefined> {
@@ -84,7 +84,10 @@ export class TableWalk implements Wholeness {
     }
   }
 
-  /** What a writer has added meanwhile is there: only a file that no longer grows has an end. */
+  /**
+   * Data that a writer adds during the walk is not missing: the end is known only for a file that
+   * no longer grows.
+   */
   async #look(bytes: FileHandle, look: Look): Promise<Missing | undefined> {
     const lengthNow = async () => lengthOf(await inTime(look.file.handle, () => bytes.stat({ bigint: true })));
     let length = await lengthNow();
@@ -101,7 +104,7 @@ async function walk(look: Look): Promise<Missing | undefined> {
   const { fd, lengthBytes, format, signal, cpuSeconds, readers } = look;
   signal.throwIfAborted();
   const short = walkAtOnce(look);
-  // The descriptor is closed when it has ended; its error is thrown below.
+  // The descriptor is closed when the walk has ended; its error is thrown below.
   readers.push(short.catch(() => undefined));
   const found = await orAborted(short, signal);
   if (found !== undefined) return found.missing;
@@ -114,7 +117,7 @@ async function walk(look: Look): Promise<Missing | undefined> {
   }
 }
 
-/** Undefined when there is too much to read. */
+/** Undefined if the tables are too large. */
 async function walkAtOnce(look: Look): Promise<{ readonly missing: Missing | undefined } | undefined> {
   let left = AT_ONCE_BYTES;
   const spend = (bytes: number) => {
@@ -129,7 +132,7 @@ async function walkAtOnce(look: Look): Promise<{ readonly missing: Missing | und
   }
 }
 
-/** Each read is waited for as long as the root's patience says. */
+/** Each read may take as long as the root's time limit. */
 function inTurnOf({ fd, lengthBytes, file: { handle } }: Look): ByteSource {
   const calls = callsOf(handle);
   return {

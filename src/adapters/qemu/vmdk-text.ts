@@ -1,6 +1,6 @@
 /**
- * The descriptor of ours by which qemu opens a VMDK of several files: it names them by what we have
- * opened, and nothing else.
+ * Our own descriptor by which qemu opens a VMDK of several files: it names only the files that the
+ * daemon has opened.
  */
 import type { Described } from '../../domain/model/image-info.js';
 import { SECTOR_BYTES } from '../../domain/model/size.js';
@@ -8,9 +8,9 @@ import type { ArgumentPart } from '../process/tool-call.js';
 import type { LayerExtent } from '../../domain/ports/tools.js';
 
 const SECTOR = Number(SECTOR_BYTES);
-/** The largest that qemu takes, in sectors. */
+/** The largest grain that qemu accepts, in sectors. */
 const MAX_GRAIN = 0x200000n;
-/** Grains of a table, at their most. */
+/** Maximum number of grains in a table. */
 const TABLE_GRAINS = 512n;
 const ENTRY_BYTES = 4n;
 
@@ -36,8 +36,8 @@ function linesOf({ kind, file, lengthBytes, offsetBytes }: LayerExtent): Argumen
 }
 
 /**
- * qemu leaves out extents of zeros; a sparse one that has nothing is the same. A grain must not be
- * longer than what is left of its extent.
+ * qemu ignores extents of zeros; an empty sparse extent is equivalent. A grain must not be longer
+ * than the rest of its extent.
  */
 function zeros(sectors: bigint): ArgumentPart[] {
   const whole = sectors - (sectors % MAX_GRAIN);
@@ -46,7 +46,7 @@ function zeros(sectors: bigint): ArgumentPart[] {
     .flatMap((length) => [`RW ${String(length)} SPARSE "`, { secret: emptySparse(length) }, '"\n']);
 }
 
-/** A VMDK with a header, and a directory of grain tables that are not there. */
+/** A VMDK with a header, and a directory without grain tables. */
 function emptySparse(sectors: bigint): Buffer {
   const grain = sectors < MAX_GRAIN ? sectors : MAX_GRAIN;
   const span = grain * TABLE_GRAINS;
@@ -54,11 +54,11 @@ function emptySparse(sectors: bigint): Buffer {
   const image = Buffer.alloc(SECTOR + Math.ceil(directoryBytes / SECTOR) * SECTOR);
   image.write('KDMV');
   image.writeUInt32LE(1, 4); // version
-  image.writeUInt32LE(1, 8); // the marks of line ends below are there
+  image.writeUInt32LE(1, 8); // the header has the end-of-line markers below
   image.writeBigUInt64LE(sectors, 12);
   image.writeBigUInt64LE(grain, 20);
   image.writeUInt32LE(Number(TABLE_GRAINS), 44);
-  image.writeBigUInt64LE(1n, 56); // the directory's sector
+  image.writeBigUInt64LE(1n, 56); // the sector of the directory
   image.write('\n \r\n', 73);
   return image;
 }

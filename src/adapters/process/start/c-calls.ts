@@ -1,4 +1,4 @@
-/** Calls of the C library that start a process, through koffi; numbers are those of Linux. */
+/** Calls of the C library that start a process, through koffi. The numbers are those of Linux. */
 import { getSystemErrorName } from 'node:util';
 import type { KoffiFunc, LibraryHandle } from 'koffi';
 import { loadKoffi } from '../../linux/koffi.js';
@@ -6,31 +6,31 @@ import { loadKoffi } from '../../linux/koffi.js';
 const [SPAWN_SETSIGDEF, SPAWN_SETSIGMASK, SPAWN_SETSID] = [0x04, 0x08, 0x80];
 const [AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, F_DUPFD_CLOEXEC] = [1, 1, 0o2000000, 1030];
 const [P_PID, WNOHANG, WEXITED, WNOWAIT] = [1, 1, 4, 0x01000000];
-/** More than the C library's own structures have on any architecture (glibc: 336 and 80, 128). */
+/** Larger than the C library's structures on any architecture (glibc: 336 and 80, 128). */
 const ROOM = 1024;
 
 const MICROS = 1_000_000n;
 
-/** What is known of a child that has ended. */
+/** Facts of a child that has ended. */
 export interface Reaped {
   readonly status: number;
   readonly cpuSeconds: number;
 }
 
-/** Steps of a child before it becomes the program, in their order. */
+/** Steps that a child runs before it becomes the program, in order. */
 export interface FileActions {
-  /** Opens a path as this descriptor, for reading. */
+  /** Opens a path for reading as this descriptor. */
   open(fd: number, path: string): void;
-  /** Makes a descriptor of ours another one; not of the same number. */
+  /** Duplicates one of our descriptors to another number, which must differ. */
   dup(from: number, to: number): void;
-  /** Closes all from this one on. */
+  /** Closes all descriptors from this one on. */
   closeFrom(fd: number): void;
 }
 
 type Koffi = NonNullable<ReturnType<typeof loadKoffi>>;
 type Call = (...words: unknown[]) => number;
 
-/** Each fails with a system error that begins with `spawn`. */
+/** Each method fails with a system error that begins with `spawn`. */
 export class CCalls {
   readonly #lib: LibraryHandle;
   readonly #attributes = Buffer.alloc(ROOM);
@@ -63,7 +63,10 @@ export class CCalls {
     this.#setAttributes();
   }
 
-  /** Undefined where koffi has no build, or the C library not all of the calls (glibc 2.34 has). */
+  /**
+   * Undefined if koffi has no build for the host, or the C library lacks some of the calls (glibc
+   * 2.34 has all).
+   */
   static load(): CCalls | undefined {
     const koffi = loadKoffi();
     try {
@@ -75,8 +78,8 @@ export class CCalls {
   }
 
   /**
-   * Starts a program in a thread of the pool, which waits until it is loaded, and returns its pid.
-   * Nothing of the memory is copied; no other thread waits.
+   * Starts a program in a thread of the pool, which waits until the program is loaded, and returns
+   * its pid. No memory is copied, and no other thread waits.
    */
   async spawn(
     file: string,
@@ -104,14 +107,14 @@ export class CCalls {
     }
   }
 
-  /** Both ends of a connection. */
+  /** Both ends of a socket pair. */
   pair(): readonly [ours: number, theirs: number] {
     const ends = new Int32Array(2);
     this.#assertDone(this.#socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
     return [ends[0] ?? -1, ends[1] ?? -1];
   }
 
-  /** Another descriptor for the same open file, with this number or a higher one. */
+  /** Duplicates a descriptor to the lowest free number that is at least `least`. */
   dupAbove(fd: number, least: number): number {
     return this.#assertDone(this.#fcntl(fd, F_DUPFD_CLOEXEC, 'int', least));
   }
@@ -120,21 +123,21 @@ export class CCalls {
     this.#close(fd);
   }
 
-  /** Whether a child has ended; its pid stays its own until it is reaped. */
+  /** Whether a child has ended; its pid stays reserved until it is reaped. */
   hasEnded(pid: number): boolean {
     const info = new Int32Array(ROOM / Int32Array.BYTES_PER_ELEMENT);
-    // Not ours to wait for any more: it has ended too.
+    // The child can no longer be waited for, so it has ended as well.
     return this.#waitid(P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT) !== 0 || info[0] !== 0;
   }
 
   /**
-   * How a child that has ended did so, as wait(2) says it, and the processor time that it and those
-   * it waited for took; its pid is free.
+   * The wait status of a child that has ended, and the processor time of the child and those it
+   * waited for. Frees its pid.
    */
   reap(pid: number): Reaped | undefined {
     const [status, usage] = [new Int32Array(1), new BigInt64Array(ROOM / BigInt64Array.BYTES_PER_ELEMENT)];
     if (this.#wait4(pid, status, WNOHANG, usage) !== pid) return undefined;
-    // struct rusage begins with the time in user mode and that in the kernel, each in seconds and
+    // struct rusage begins with the user time and the system time, each in seconds and
     // microseconds.
     const [user = 0n, userMicros = 0n, system = 0n, systemMicros = 0n] = usage;
     const micros = (user + system) * MICROS + userMicros + systemMicros;
@@ -145,9 +148,9 @@ export class CCalls {
     return this.#lib.func(name, 'int', types);
   }
 
-  /** Signals: none is blocked and none has another effect than by default; a session of its own. */
+  /** The child starts with no blocked signals, default signal actions, and its own session. */
   #setAttributes(): void {
-    // Each signal is a bit; those that the C library keeps for itself are in no set that it makes.
+    // Each signal is a bit; sets that the C library makes leave out its internal signals.
     const [all, none] = [Buffer.alloc(ROOM, 0xff), Buffer.alloc(ROOM)];
     const attributes = this.#attributes;
     this.#assertNone(this.#call('posix_spawnattr_init', 'void *')(attributes));
@@ -157,19 +160,19 @@ export class CCalls {
     this.#assertNone(this.#call('posix_spawnattr_setflags', 'void *', 'short')(attributes, flags));
   }
 
-  /** Of a call that returns an errno. */
+  /** Checks a call that returns an errno. */
   #assertNone(errno: number, file?: string): void {
     if (errno !== 0) throw spawnError(errno, file);
   }
 
-  /** Of a call that returns -1 and leaves the errno elsewhere. */
+  /** Checks a call that returns -1 and sets errno. */
   #assertDone(result: number): number {
     if (result === -1) throw spawnError(this.koffi.errno());
     return result;
   }
 }
 
-/** As Node's own spawn has it. */
+/** An error in the form of Node's own spawn errors. */
 function spawnError(errno: number, file?: string): Error {
   const code = getSystemErrorName(-errno);
   const syscall = file === undefined ? 'spawn' : `spawn ${file}`;

@@ -4,8 +4,8 @@ import { FIRST_FD } from '../tool-call.js';
 import type { Ended, Start } from './started.js';
 
 /**
- * By Node's own spawn, for hosts that offer nothing better: it copies the page tables of the whole
- * daemon, and the event loop waits until the program is loaded.
+ * Starts a child by Node's own spawn, for hosts without posix_spawn: it copies the page tables of
+ * the whole daemon, and the event loop waits until the program is loaded.
  */
 export const nodeStart: Start = async (file, args, options) => {
   const child = spawnCovered(file, args, options);
@@ -20,7 +20,7 @@ export const nodeStart: Start = async (file, args, options) => {
     child.on('error', reject);
   });
   await begun.catch((error: unknown) => {
-    // Without a descriptor for them there are none.
+    // If no descriptor was free for the streams, they are undefined.
     for (const stream of [stdin, stdout, stderr]) stream?.destroy();
     throw error;
   });
@@ -36,7 +36,7 @@ export const nodeStart: Start = async (file, args, options) => {
   };
 };
 
-/** What the child would inherit beside is covered by nothing. */
+/** Overrides all other descriptors that the child would inherit. */
 function spawnCovered(file: string, args: readonly string[], { env, fds, stdin }: Parameters<Start>[2]) {
   const covered = Math.max(0, highestInheritable() + 1 - FIRST_FD - fds.length);
   return withNull((nothing) =>

@@ -6,10 +6,10 @@ import { Reaper } from './reaper.js';
 import type { Ended, Start, Started, StartOptions } from './started.js';
 
 /**
- * By posix_spawn(3) in a thread of the pool: the event loop waits neither for a copy of the page
- * tables nor for the program to be loaded. A signal of the parent's death (setpriv --pdeathsig) is
- * bound to that thread; threads of the pool live as long as the process. Undefined where the host
- * has not what it takes.
+ * Starts a child by posix_spawn(3) in a thread of the pool: the event loop waits neither for a copy
+ * of the page tables nor for the loading of the program. A parent-death signal (setpriv
+ * --pdeathsig) is bound to that thread; threads of the pool live as long as the process. Undefined
+ * if the host lacks what it needs.
  */
 export function posixStart(): Start | undefined {
   const calls = CCalls.load();
@@ -18,7 +18,7 @@ export function posixStart(): Start | undefined {
   return async (file, args, options) => {
     const words = [file, ...args];
     const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`);
-    // C would end the word there.
+    // A C string ends at NUL.
     if ([...words, ...env].some((word) => word.includes('\0'))) throw new Error(`spawn ${file}: a word with NUL`);
     const descriptors = new Descriptors(calls, options);
     try {
@@ -44,12 +44,12 @@ const [TO_READ, TO_WRITE] = [
   { readable: false, writable: true },
 ];
 
-/** Our ends of a child's streams, and what becomes its descriptors. */
+/** Our ends of a child's streams, and the descriptors that the child gets. */
 class Descriptors {
   readonly stdin: Socket | undefined;
   readonly stdout: Socket;
   readonly stderr: Socket;
-  /** Which of ours becomes the child's, by its number there; undefined: nothing to read. */
+  /** Our descriptor for each number in the child; undefined: an empty input. */
   readonly places: readonly (number | undefined)[];
   readonly #streams: Socket[] = [];
   readonly #spent: number[] = [];
@@ -78,7 +78,7 @@ class Descriptors {
     for (const stream of this.#streams) stream.destroy();
   }
 
-  /** All but the streams. */
+  /** Closes all descriptors except the streams. */
   close(): void {
     for (const fd of this.#spent.splice(0)) this.calls.close(fd);
   }
@@ -92,8 +92,8 @@ class Descriptors {
   }
 
   /**
-   * A descriptor that is still this file when its turn comes: the number of an earlier place is
-   * another file by then, and one that stays where it is would be closed by exec.
+   * A descriptor that is still the same file when its turn comes: a lower number has been replaced
+   * by then, and one that keeps its number would be closed by exec.
    */
   #apart(fd: number, place: number, places: number): number {
     if (fd > place) return fd;

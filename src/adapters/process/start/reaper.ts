@@ -2,42 +2,42 @@ import { nameOfSignal } from '../../linux/signals.js';
 import type { CCalls, Reaped } from './c-calls.js';
 import type { Ended } from './started.js';
 
-/** Longer than anything waits; see `#hold`. */
+/** Longer than any wait; see `#hold`. */
 const LONG_MS = 2 ** 30;
 
 interface Waiting {
-  /** Its pid is still its own. */
+  /** Called while the pid is still reserved. */
   readonly onExit: () => void;
   readonly onEnded: (ended: Ended) => void;
 }
 
 /**
- * Waits for children that were not started by Node. Each is asked for by its pid, as Node asks for
- * its own, so that nobody takes the other's.
+ * Waits for children that Node did not start. Each is queried by its pid, as Node does for its own
+ * children, so that neither takes the other's.
  */
 export class Reaper {
   readonly #children = new Map<number, Waiting>();
-  /** Those for which this process stays alive, which a listener of signals alone does not do. */
+  /** Children that keep this process alive; a signal listener alone does not. */
   readonly #held = new Set<number>();
   #hold: NodeJS.Timeout | undefined;
 
-  /** To be made before the first child is started: its end may come at once. */
+  /** Create it before the first child starts, which may end at once. */
   constructor(private readonly calls: Pick<CCalls, 'hasEnded' | 'reap'>) {
     process.on('SIGCHLD', () => {
       for (const pid of [...this.#children.keys()]) this.#look(pid);
     });
   }
 
-  /** `onEnded` is called once, later than now; right before that `onExit`. */
+  /** `onEnded` is called once, asynchronously; `onExit` immediately before it. */
   wait(pid: number, child: Waiting): void {
     this.#children.set(pid, child);
     this.#held.add(pid);
     this.#hold ??= setInterval(() => undefined, LONG_MS);
-    // It may have ended before anybody knew its number.
+    // The child may have ended before its pid was registered.
     setImmediate(() => this.#look(pid));
   }
 
-  /** This process does not stay alive for it. */
+  /** The child no longer keeps this process alive. */
   release(pid: number): void {
     this.#held.delete(pid);
     if (this.#held.size > 0) return;
@@ -58,7 +58,7 @@ export class Reaper {
   }
 }
 
-/** Of what wait(2) says; nothing when another one has reaped it. */
+/** Decodes a wait status; neither code nor signal if the child was reaped elsewhere. */
 function endOf(reaped: Reaped | undefined): Ended {
   if (reaped === undefined) return {};
   const { status, cpuSeconds } = reaped;

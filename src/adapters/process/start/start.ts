@@ -5,7 +5,10 @@ import type { Start } from './started.js';
 
 let best: Start | undefined;
 
-/** In the best way that this host offers; only the main thread hears of children that end. */
+/**
+ * Starts a child in the best way that this host offers. Only the main thread is notified of
+ * children that end.
+ */
 export const start: Start = (file, args, options) => {
   best ??= (isMainThread ? posixStart() : undefined) ?? nodeStart;
   return best(file, args, options);

@@ -4,43 +4,43 @@ import type { Readable, Writable } from 'node:stream';
 export interface Ended {
   readonly exitCode?: number | undefined;
   readonly signal?: string | undefined;
-  /** Its processor time, with that of its own children; unset where the host does not tell. */
+  /** Processor time of the child and its own children; unset if the host does not report it. */
   readonly cpuSeconds?: number;
 }
 
-/** What a child is given; nothing else of the daemon's reaches it. */
+/** What a child is given; it inherits nothing else from the daemon. */
 export interface StartOptions {
   readonly env: Readonly<Record<string, string>>;
-  /** Its descriptors from 3 on. They stay open until the start is over. */
+  /** Its descriptors from 3 on. They must stay open until the start is over. */
   readonly fds: readonly number[];
-  /** Whether it gets a standard input; else it reads nothing. */
+  /** Whether it gets a standard input; otherwise its input is empty. */
   readonly stdin: boolean;
 }
 
 /**
- * A child that runs, or has run. Who started it closes its streams and hears their errors; a child
- * that has ended takes no more input.
+ * A child that runs, or has ended. The caller that started it closes its streams and handles their
+ * errors; a child that has ended takes no more input.
  */
 export interface Started {
   readonly pid: number;
-  /** Set when it was given one. */
+  /** Set if the child was given an input. */
   readonly stdin: Writable | undefined;
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Never fails. */
+  /** Never rejects. */
   readonly ended: Promise<Ended>;
   /**
-   * Calls when the child has ended, before `ended` tells of it, and before what it printed has been
-   * read. To be called in the same turn of the event loop as the start comes back in.
+   * The listener is called when the child has ended, before `ended` resolves and before its output
+   * has been read. Register it in the same turn of the event loop in which the start resolves.
    */
   onExit(listener: () => void): void;
-  /** It keeps this process no longer alive. */
+  /** The child no longer keeps this process alive. */
   unref(): void;
 }
 
 /**
- * Starts a program, by its absolute path, in a session and process group of its own, with every
- * signal as a process has it that nobody changed anything for. Its standard output and error are
- * read by us. Fails with the system's error when it cannot be started.
+ * Starts a program, by its absolute path, in its own session and process group, with default
+ * actions for all signals. Its standard output and error are read by the daemon. Fails with the
+ * system's error if it cannot be started.
  */
 export type Start = (file: string, args: readonly string[], options: StartOptions) => Promise<Started>;
