@@ -1,7 +1,4 @@
-/**
- * One port for each kind of storage behind it: what an address or a handle belongs to decides who
- * is asked.
- */
+/** One port for each kind of storage: the kind of the address or handle selects the adapter. */
 import { asAddress, dirname, isRbd, type ImageAddress } from '../domain/model/address.js';
 import { BASE_SCHEME } from '../domain/cache/pool-bases.js';
 import { CACHE_SCHEME } from '../domain/cache/cache-entry.js';
@@ -27,12 +24,12 @@ function by<Port>({ files, devices, volumes }: Kinds<Port>): (handle: Handle) =>
   return (handle) => (isRbdHandle(handle) ? volumes : isDeviceHandle(handle) ? devices : files);
 }
 
-/** The daemon's own images, whose addresses no caller can write: cached images, and bases. */
+/** The daemon's own images, which callers cannot address: cached images, and bases. */
 type OwnPaths = Pick<Paths, 'source' | 'target'>;
 
 /**
- * `Paths` of all kinds of storage, and the one place where an address decides which. The name of a
- * backing file is looked up in the storage of the image that names it.
+ * `Paths` of all kinds of storage, and the only place where an address selects the kind. The name
+ * of a backing file is looked up in the storage of the image that names it.
  */
 export function pathsOf({
   files,
@@ -145,7 +142,7 @@ export function toolOf(kinds: Kinds<ImageMaker> & { readonly reader: ImageReader
 type ImageMaker = Pick<ImageTool, 'create' | 'convert'>;
 type ImageReader = Omit<ImageTool, keyof ImageMaker>;
 
-/** A snapshot of a volume is a volume of its own. */
+/** A snapshot of a volume is a separate volume. */
 function atSnapshot(chain: Chain, snapshot: string | undefined): Chain {
   const [top, ...below] = chain;
   const { handle } = top.file;
@@ -169,7 +166,7 @@ export function hasherOf(kinds: Kinds<BlockHasher>): BlockHasher {
   return { digest: (file, extents, work) => by(kinds)(file.handle).digest(file, extents, work) };
 }
 
-/** Only two of one kind can share. */
+/** Only two images of the same kind can share extents. */
 export function reflinkOf({ files, volumes }: Omit<Kinds<Reflink>, 'devices'>): Reflink {
   const of = (handle: Handle) => (isRbdHandle(handle) ? volumes : files);
   const between = (source: FileRef, target: Handle) => (isRbdHandle(source.handle) ? volumes : of(target));

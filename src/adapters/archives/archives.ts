@@ -4,7 +4,7 @@ import type { ZipArchive } from './zip-archive.js';
 import type { AddressedFile } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** Each kind by what reads it. */
+/** Reads archives, each kind with its own reader. */
 export class LocalArchives implements Archives {
   constructor(private readonly kinds: { readonly tar: TarArchive; readonly zip: ZipArchive }) {}
 

@@ -1,14 +1,14 @@
 import { HostlerError } from '../../domain/model/errors.js';
 import type { AddressedFile } from '../../domain/ports/handles.js';
 
-/** So many members are looked at: an archive with a disk in it has a few. */
+/** Maximum number of members: an archive with a disk has a few. */
 export const MAX_MEMBERS = 10_000;
 /**
- * What is read of all members together, beside their content: ten thousand names of 100 bytes,
+ * Limit for the listing of all members, without their content: ten thousand names of 100 bytes,
  * twice.
  */
 export const MAX_LISTING_BYTES = 2 << 20;
-/** The longest path that Linux takes. */
+/** The longest path that Linux accepts. */
 const MAX_NAME_BYTES = 4096;
 
 /**
@@ -30,7 +30,7 @@ export function listingTooLong(file: AddressedFile): HostlerError {
   return brokenArchive(file, `its list of members is longer than ${String(MAX_LISTING_BYTES)} bytes`);
 }
 
-/** A longer name is that of no file. Fails with IMAGE_MALFORMED. */
+/** No file can have a longer name. Fails with IMAGE_MALFORMED. */
 export function assertName(file: AddressedFile, bytes: number): void {
   if (bytes > MAX_NAME_BYTES) throw brokenArchive(file, `it has a name of more than ${String(MAX_NAME_BYTES)} bytes`);
 }

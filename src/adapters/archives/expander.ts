@@ -8,22 +8,27 @@ import type { AddressedFile } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
 /**
- * What a tool may remember of what it has expanded: the largest window of zstd, whose logarithm its
- * option takes, and as much of xz. Half of that where the limit of a tool's memory leaves no room
- * for more.
+ * Memory for a tool's decompression window: the largest window of zstd, whose logarithm its option
+ * takes, and as much for xz. Half of that if the memory limit of tools is too small.
  */
 const WINDOWS = { large: { log: 31, mib: 2112 }, small: { log: 30, mib: 1088 } };
-/** zstd 1.5 says so of a larger window, xz 5.4 of a larger dictionary. The image is whole. */
+/**
+ * Messages of zstd 1.5 about a larger window and of xz 5.4 about a larger dictionary. The image
+ * itself is intact.
+ */
 const TOO_LARGE_A_WINDOW = /requires too much memory for decoding|Memory usage limit reached/;
-/** For the large window and all else that a tool needs. */
+/** For the large window and everything else that a tool needs. */
 const LARGE_NEEDS_BYTES = 3n << 30n;
-/** gzip 1.12 and bzip2 1.0 end so when all that is theirs was whole, and something else follows. */
+/**
+ * Message of gzip 1.12 and bzip2 1.0 if the compressed data was complete and something else follows
+ * it.
+ */
 const IGNORED = /trailing garbage(?: after EOF)? ignored/;
 const [DONE, WARNED] = [0, 2];
 
 /**
- * By the tools that everybody takes, in the sandbox: what they read is read, and what they call
- * broken is broken.
+ * Decompresses with the standard tools, in the sandbox: those define which files are readable and
+ * which are broken.
  */
 export class ToolExpander implements Expander {
   constructor(
@@ -75,7 +80,7 @@ export class ToolExpander implements Expander {
   }
 }
 
-/** Undefined: it is broken, or cut. */
+/** Undefined: the file is broken or truncated. */
 function endOf(
   compression: Compression,
   { code, stderr }: { readonly code: number | undefined; readonly stderr: string },
@@ -85,7 +90,7 @@ function endOf(
   return followed ? 'followed' : 'all';
 }
 
-/** A disk that cannot be read says nothing of what is on it. */
+/** An error of the disk says nothing about the image on it. */
 function failed(file: AddressedFile, compression: Compression, why: string): HostlerError {
   const reason = toolReason(why);
   if (reason === undefined) return malformed(file, compression, why);

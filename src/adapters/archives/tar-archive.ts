@@ -14,23 +14,27 @@ import {
 import type { AddressedFile } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** Names are what they are: no host before a colon, nothing left out, no patterns. */
+/** Take names literally: no host before a colon, no removed prefixes, no patterns. */
 const PLAINLY = ['--force-local', '--absolute-names'];
 const LISTING = ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=escape', ...PLAINLY];
 const READING = ['--extract', '--to-stdout', '--no-recursion', '--no-wildcards', '--occurrence=1', ...PLAINLY];
 /**
- * Type and mode, owner, size, date, time, name; what comes before the name is shorter than this.
+ * A line has type and mode, owner, size, date, time and name; everything before the name is shorter
+ * than this.
  */
 const BEFORE_NAME = 200;
 const LINE = /^([-Ch])\S* \d+\/\d+ +(\d{1,19}) \S+ \S+ (.*)$/;
-/** Between the name of a hard link and that of its file; either may have it too. */
+/** Separates the name of a hard link from that of its file; either name may contain it too. */
 const LINK_TO = ' link to ';
-/** An octal number is the longest. */
+/** The longest escape, an octal number. */
 const ESCAPE_BYTES = 4;
 const ESCAPE = /\\(?:([0-7]{3})|(.))/g;
 const ESCAPED: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
 
-/** By GNU tar, in the sandbox: it knows every kind of tar, long names and sparse members. */
+/**
+ * Reads tar files with GNU tar, in the sandbox: it knows every variant of tar, long names and
+ * sparse members.
+ */
 export class TarArchive {
   constructor(
     private readonly runner: ProcessRunner,
@@ -86,8 +90,8 @@ function assertRead(file: AddressedFile, { code, stderr }: Exit): void {
 }
 
 /**
- * Undefined for what is no regular file, and for a name that is no UTF-8: it cannot be asked for. A
- * hard link is the file that it leads to.
+ * Undefined if the member is not a regular file, or its name is not UTF-8, so that it cannot be
+ * requested. A hard link counts as the file that it leads to.
  */
 function memberOf(
   line: string,
@@ -108,7 +112,7 @@ function nameOf(escaped: string, file: AddressedFile): string | undefined {
   return Buffer.from(name).equals(bytes) ? name : undefined;
 }
 
-/** Undefined where the file is not in the archive, and where it may be one of several. */
+/** Undefined if the file is not in the archive, or could be one of several. */
 function linkOf(escaped: string, before: ReadonlyMap<string, ArchiveMember>): ArchiveMember | undefined {
   const parts = unescape(escaped).split(LINK_TO).map(utf8Of);
   const found = parts.flatMap((_, at) => {

@@ -17,12 +17,12 @@ import { ZipReader } from './zip-reader.js';
 import type { AddressedFile } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** Members that are looked at in one turn. */
+/** Members that are processed in one turn of the event loop. */
 const AT_ONCE = 100;
-/** The upper half of a member's attributes is the mode, where Unix made it. */
+/** The upper half of a member's attributes is the mode if the archive was made on Unix. */
 const [UNIX, TYPE_MASK, REGULAR] = [3, 0o170000, 0o100000];
 
-/** Has the name in UTF-8, behind a version and a checksum. */
+/** The extra field with the name in UTF-8, after a version and a checksum. */
 const [UNICODE_NAME, BEFORE_NAME] = [0x7075, 5];
 
 interface Named {
@@ -30,7 +30,7 @@ interface Named {
   readonly name: string;
 }
 
-/** Of APPNOTE.TXT, 4.4.5. */
+/** From APPNOTE.TXT, 4.4.5. */
 const METHODS: ReadonlyMap<number, string> = new Map([
   [1, 'Shrink'],
   [6, 'Implode'],
@@ -43,7 +43,7 @@ const METHODS: ReadonlyMap<number, string> = new Map([
   [98, 'PPMd'],
 ]);
 
-/** By yauzl, which takes the directory at the end for true, as everybody does. */
+/** Reads zip files with yauzl, which trusts the central directory at the end, as all tools do. */
 export class ZipArchive {
   list(file: AddressedFile, tool: ToolRun): Promise<readonly ArchiveMember[]> {
     return withZip(file, tool, async (zip) => {
@@ -86,7 +86,8 @@ async function readEntry(
 ): Promise<void> {
   let sum = 0;
   const stream = await zip.openReadStreamPromise(entry);
-  // Left in the middle it is destroyed. Its length is what the directory says: yauzl sees to that.
+  // A reader that stops early destroys the stream. yauzl checks that the length is that of the
+  // directory.
   for await (const piece of stream) {
     tool.signal.throwIfAborted();
     if (!(piece instanceof Buffer)) continue;
@@ -96,7 +97,7 @@ async function readEntry(
   if (sum !== entry.crc32) throw new Error(`the checksum of ${name} is wrong`);
 }
 
-/** The regular files. What a directory says is bounded before it is looked at. */
+/** The regular files. The size of the directory is checked before it is read. */
 async function* filesOf(zip: ZipFile, file: AddressedFile, tool: ToolRun): AsyncGenerator<Named> {
   let [count, bytes] = [0, 0];
   for await (const entry of zip.eachEntry()) {
@@ -110,7 +111,10 @@ async function* filesOf(zip: ZipFile, file: AddressedFile, tool: ToolRun): Async
   }
 }
 
-/** Of several names in UTF-8 the first counts: each costs a checksum of the other name. */
+/**
+ * The first extra field with a UTF-8 name counts: checking each one costs a checksum of the other
+ * name.
+ */
 function nameOf({ fileNameRaw, extraFields, generalPurposeBitFlag }: Entry, file: AddressedFile): string {
   const unicode = extraFields.find(({ id }) => id === UNICODE_NAME);
   assertName(file, Math.max(fileNameRaw.length, (unicode?.data.length ?? 0) - BEFORE_NAME));
@@ -123,7 +127,8 @@ function isFile({ versionMadeBy, externalFileAttributes }: Entry, name: string):
 }
 
 /**
- * Of names and comments only what is asked for is decoded: yauzl takes milliseconds for a long one.
+ * yauzl does not decode names and comments, which takes milliseconds for a long one; only the
+ * needed names are decoded here.
  */
 const PLAINLY = { lazyEntries: true, autoClose: false, decodeStrings: false };
 

@@ -4,7 +4,7 @@ import type { GuardedFile } from '../files/guarded-file.js';
 
 const PIECE_BYTES = 64 << 10;
 
-/** What yauzl reads of a file. Each read is waited for only so long. Fails as GuardedFile. */
+/** File access for yauzl. Each read has a time limit. Fails as GuardedFile does. */
 export class ZipReader extends RandomAccessReader {
   constructor(private readonly file: GuardedFile) {
     super();
@@ -31,7 +31,7 @@ export class ZipReader extends RandomAccessReader {
     return Readable.from(this.#pieces(start, end), { objectMode: false });
   }
 
-  /** How many bytes there were. */
+  /** Returns the number of bytes read. */
   async #fill(buffer: Buffer, position: number): Promise<number> {
     let done = 0;
     for (; done < buffer.length;) {

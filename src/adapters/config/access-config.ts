@@ -1,4 +1,4 @@
-/** Who may call and what they may do, as the configuration says it. */
+/** The parts of the configuration about who may call, and what callers may do. */
 import * as z from 'zod';
 
 export const absolutePath = z
@@ -38,9 +38,9 @@ export const tls = z.strictObject({
   crl: absolutePath.optional(),
 });
 
-/** As useradd takes them; a leading dash would be an option. */
+/** Names that useradd accepts; a leading dash would be an option. */
 const login = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/, 'must be the name of a user');
-/** A far host as requests name it, or several. */
+/** A remote host as requests name it, or a pattern for several. */
 export const hostPattern = z
   .string()
   .regex(/^(?:\*|(?:\*\.)?[A-Za-z0-9_][\w.:-]{0,252})$/, 'must be a host name or an address, *.DOMAIN or *');
@@ -89,7 +89,7 @@ export interface AccessConfig {
 
 type Complain = (path: (string | number)[], message: string) => void;
 
-/** What no single key can be wrong about. */
+/** Checks rules that concern several keys together. */
 export function checkAccess(config: AccessConfig, complain: Complain): void {
   const known = [...BUILT_IN_ROLES, ...Object.keys(config.roles)];
   const assertRole = (name: string | undefined, path: (string | number)[]) => {
@@ -134,7 +134,7 @@ function checkListener(
     );
 }
 
-/** With a certificate every TCP address speaks TLS, unless it says otherwise. */
+/** With a certificate every TCP address uses TLS, unless it is configured otherwise. */
 export function speaksTls(
   { address, tls: wanted }: { readonly address: string; readonly tls?: boolean | undefined },
   config: { readonly tls?: unknown },

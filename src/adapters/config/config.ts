@@ -33,7 +33,7 @@ const command = z.strictObject({
   exit_codes: z.array(z.int().min(0).max(255)).min(1).default([0]),
 });
 
-/** Goes into qemu's options and into no file's name. */
+/** The name becomes part of qemu's options, but not of a file name. */
 const clusterName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/i, 'must be letters, digits, `-` and `_`');
 
 const cluster = z.strictObject({
@@ -170,7 +170,7 @@ const schema = keys.superRefine((config, context) => {
 
 export type Config = z.infer<typeof schema>;
 
-/** Every problem of a configuration, one a line. */
+/** All problems of a configuration, one on each line. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }

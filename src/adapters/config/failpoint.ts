@@ -1,6 +1,6 @@
 import { STEPS } from '../../domain/operations/steps.js';
 
-/** What a failpoint can throw. */
+/** Errors that a failpoint can throw. */
 export const ERRORS = ['IO_ERROR', 'NO_SPACE', 'ACCESS_DENIED'] as const;
 
 const ACTIONS = ['kill', 'pause', 'throw', ...ERRORS];

@@ -6,7 +6,7 @@ import { parseHostPattern } from './host-list.js';
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 const bytes = z.int().min(0);
 
-/** A range of addresses. */
+/** A CIDR range. */
 export const network = z.string().refine((text) => {
   const [, address = '', bits = ''] = /^([0-9a-fA-F:.]+)\/(\d{1,3})$/.exec(text) ?? [];
   const family = isIP(address);
@@ -20,7 +20,7 @@ const host = z
     'must be a host name, .example.org, *.example.org, an address, a range of addresses, or *',
   );
 
-/** `[fetch]`. */
+/** The table `[fetch]`. */
 export const fetching = z
   .strictObject({
     allowed_schemes: z.array(z.enum(['http', 'https', 'file', 'glance'])).default(['http', 'https', 'file', 'glance']),
@@ -58,7 +58,7 @@ export const fetching = z
   })
   .prefault({});
 
-/** `[cache]`. */
+/** The table `[cache]`. */
 export const caching = z
   .strictObject({
     path: absolutePath.optional(),

@@ -1,11 +1,11 @@
-/** Lists of hosts in the configuration, and in the variables that other programs read. */
+/** Lists of hosts in the configuration, and in the proxy variables that other programs use too. */
 import { BlockList, isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
 
 /** One entry of a list. */
 export interface HostPattern {
   /**
-   * `all`: `*`. `below`: `*.example.org`. `suffix`: `.example.org`, which means `example.org` too.
+   * `all`: `*`. `below`: `*.example.org`. `suffix`: `.example.org`, which includes `example.org`.
    */
   readonly kind: 'all' | 'name' | 'below' | 'suffix' | 'addresses';
   readonly name: string;
@@ -19,8 +19,8 @@ const NAME = /^(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[
 const BITS = { 4: 32, 6: 128 } as const;
 
 /**
- * `*`, a name, `.example.org`, `*.example.org`, an address or a range of them (`10.0.0.0/8`), each
- * with a port if need be (`[::1]:80`); in any case. Undefined: it is none of these.
+ * Parses `*`, a name, `.example.org`, `*.example.org`, an address or a CIDR range (`10.0.0.0/8`),
+ * each optionally with a port (`[::1]:80`); case does not matter. Undefined for any other text.
  */
 export function parseHostPattern(text: string): HostPattern | undefined {
   const { host, port } = withoutPort(text.trim().toLowerCase());
@@ -29,17 +29,14 @@ export function parseHostPattern(text: string): HostPattern | undefined {
   const addresses = addressesOf(host);
   if (addresses !== undefined) return { ...rest, kind: 'addresses', name: '', addresses };
   const [, mark = '', bare = ''] = /^(\*\.|\.)?(.*)$/.exec(host) ?? [];
-  // These would end the host of a URL, as which names beyond ASCII are read.
+  // Non-ASCII names are parsed as the host of a URL, which these characters would end.
   const name = /[/?#:@%\\[\]]/.test(bare) ? '' : domainToASCII(bare.replace(/\.$/, ''));
-  // Only numbers are no name, and a mistake in an address.
+  // A name of numbers only is a mistyped address.
   if (!NAME.test(name) || /^[\d.]+$/.test(name)) return undefined;
   return { kind: mark === '*.' ? 'below' : mark === '.' ? 'suffix' : 'name', name, ...rest };
 }
 
-/**
- * Whether an entry means this URL's host; a name means what is below it too where that is how the
- * list is read (`below`).
- */
+/** Whether an entry matches this URL's host. With `below`, a name also matches its subdomains. */
 export function isMeant(url: URL, patterns: readonly HostPattern[], names: 'alone' | 'below'): boolean {
   const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
   const port = url.port === '' ? DEFAULT_PORTS[url.protocol] : url.port;

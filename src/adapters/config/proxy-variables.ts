@@ -1,18 +1,18 @@
-/** `http_proxy` and its relatives, as curl reads them. */
+/** `http_proxy` and the related variables, read as curl does. */
 import { ConfigError } from './config.js';
 
 export interface NamedProxies {
   readonly http?: string;
   readonly https?: string;
-  /** Hosts that are asked straight. */
+  /** Hosts that are reached without a proxy. */
   readonly direct: readonly string[];
 }
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
 /**
- * Small letters go first; HTTP_PROXY alone is not read, which a web server may set from a request
- * (CVE-2016-5385).
+ * Lower-case variables take precedence. Upper-case HTTP_PROXY is not read: a web server may set it
+ * from a request (CVE-2016-5385).
  */
 export function proxiesOf(variables: Variables): NamedProxies {
   const named = (...names: readonly string[]) => names.map((name) => variables[name]).find((value) => value);
@@ -25,7 +25,7 @@ export function proxiesOf(variables: Variables): NamedProxies {
   };
 }
 
-/** Without a scheme it is http. Its words may hold a password, and are in no message. */
+/** Without a scheme it is http. The text may hold a password and appears in no message. */
 function proxyUrl(text: string): string {
   const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url;

@@ -1,10 +1,10 @@
-/** Keys of the configuration for what moves images between here and elsewhere. */
+/** Keys of the configuration for transfers of images between this host and others. */
 import * as z from 'zod';
 import { absolutePath, hostPattern } from './access-config.js';
 import { network } from './fetch-config.js';
 import type { PullConfig } from '../../domain/copy/segment-pull.js';
 const seconds = z.int().min(1);
-/** It becomes part of ssh's options, which has no way to write a quote or percent sign. */
+/** The path becomes part of ssh's options, which cannot escape a quote or percent sign. */
 const sshPath = absolutePath.regex(/^[^"%\n]*$/, 'must not hold a quote, percent sign or line end');
 
 export const ssh = z
@@ -76,7 +76,7 @@ export const uploads = z
   })
   .prefault({});
 
-/** The table [ssh] as the ssh adapter takes it; options that are not set are left out. */
+/** The table [ssh] for the ssh adapter; options that are not set are left out. */
 export function sshConfig({
   user,
   identity_file,
@@ -108,7 +108,7 @@ export function pullConfig({ segment_mib, streams, patience_seconds }: z.infer<t
   return { segmentBytes: BigInt(segment_mib) << 20n, streams, patienceMs: patience_seconds * 1000 };
 }
 
-/** The port that agents have unless the configuration says otherwise. */
+/** The default port of agents. */
 const AGENT_PORT = 16_520;
 
 /** The tables [[peers]] and [exports]. A peer without an address is at AGENT_PORT of its host. */
@@ -135,7 +135,7 @@ function bracketed(host: string): string {
 }
 
 export interface ExportConfig {
-  /** Where it listens. */
+  /** Listen address. */
   readonly address: string;
   readonly firstPort: number;
   readonly lastPort: number;
@@ -145,16 +145,16 @@ export interface SshConfig {
   readonly user?: string;
   readonly identityFile?: string;
   readonly knownHostsFile?: string;
-  /** ssh's own configuration; unset: none. */
+  /** ssh's own configuration file; unset: none. */
   readonly configFile?: string;
   /**
-   * `known`: only hosts whose key is known. `accept-new`: a host that was never seen is believed
-   * once.
+   * `known`: only hosts whose key is known. `accept-new`: the key of an unknown host is accepted
+   * the first time.
    */
   readonly hostKeys: 'known' | 'accept-new';
   readonly connectTimeoutSeconds: number;
-  /** A line that is dead for so long is given up. */
+  /** A connection that is dead for this time is given up. */
   readonly deadLineSeconds: number;
-  /** Hosts whose images are as good as our own: names, `*.example.org`, `*`. */
+  /** Hosts whose images are trusted: names, `*.example.org`, `*`. */
   readonly trustedHosts: readonly string[];
 }

@@ -7,9 +7,7 @@ import { isDeviceHandle, type DeviceHandle } from '../linux/device-handle.js';
 import { procPath } from '../linux/proc-path.js';
 import type { AddressedFile, FileRef, Fingerprint, Handle, Resolved } from '../../domain/ports/handles.js';
 
-/**
- * A device has no time of its last change that could be relied upon: it may have changed just now.
- */
+/** Devices have no reliable time of last change, so a device may have changed just now. */
 const UNKNOWN_NS = 1n << 63n;
 
 /** The device that a reference stands for. */
@@ -18,12 +16,9 @@ export function deviceOf({ handle }: FileRef): DeviceHandle {
   throw new HostlerError('BUG', 'a file was taken for a block device');
 }
 
-/**
- * Block devices in the place of files: read and written like those, of one size for ever, removed
- * by nobody here.
- */
+/** Block devices as files: read and written in the same way, of a fixed size, and never removed. */
 export class DeviceFiles implements Files {
-  /** @param local reads and syncs whatever has a descriptor */
+  /** @param local reads and syncs any open descriptor */
   constructor(private readonly local: Pick<Files, 'withBytes' | 'sync' | 'openForChange'>) {}
 
   withBytes<T>(file: AddressedFile, use: (bytes: ByteSource) => Promise<T>): Promise<T> {
@@ -61,7 +56,7 @@ export class DeviceFiles implements Files {
     return Promise.resolve(deviceOf(file).bytes);
   }
 
-  /** A device has its space. */
+  /** Devices need no new space. */
   newRoom(): Promise<bigint> {
     return Promise.resolve(0n);
   }
@@ -72,11 +67,11 @@ export class DeviceFiles implements Files {
 }
 
 /**
- * Who holds a device: qemu by its locks on the node, everybody else (a mount, device mapper, swap)
- * by claiming it.
+ * Who holds a device: qemu by its locks on the node, all other users (a mount, device mapper, swap)
+ * by an exclusive claim.
  */
 export class DeviceLocks implements ImageLocks {
-  /** One look at a time: two at one device would take each other for its holder. */
+  /** Only one check at a time: two on the same device would each take the other for a holder. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly qemu: ImageLocks) {}
@@ -102,7 +97,7 @@ export class DeviceLocks implements ImageLocks {
   }
 }
 
-/** The kernel lets nobody open a device exclusively that it uses itself. */
+/** The kernel refuses to open a device exclusively while it uses the device itself. */
 async function isClaimed(ref: FileRef): Promise<boolean> {
   try {
     const file = await open(procPath(ref), constants.O_RDONLY | constants.O_EXCL | constants.O_NONBLOCK);

@@ -15,12 +15,12 @@ import type { ResolvedTarget } from '../../domain/ports/targets.js';
 import type { EntryNeed, Paths } from '../../domain/ports/paths.js';
 
 /**
- * Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM makes them.
+ * Resolves addresses in roots of devices: a node, or a link to one below /dev, as LVM creates them.
  */
 export class DevicePaths implements Paths {
   /**
    * @param nodes /dev, where the last link of an address may lead
-   * @param elsewhere what entries are that FileService asks about: names, not disks
+   * @param elsewhere resolves entries for FileService, which handles names, not disks
    */
   constructor(
     private readonly roots: readonly Root[],
@@ -66,12 +66,12 @@ export class DevicePaths implements Paths {
     );
   }
 
-  /** A device is there already. */
+  /** A device exists already, so its address needs no check as a new name. */
   async assertNameable(address: ImageAddress): Promise<void> {
     await (await this.source(address)).handle.close();
   }
 
-  /** A device is there already, and is written where it is. */
+  /** A device exists already and is written in place. */
   async target(address: ImageAddress): Promise<ResolvedTarget> {
     this.scope.assert({ address, need: 'write' });
     const { device, root, inode } = await this.#open(address);
@@ -130,7 +130,7 @@ export class DevicePaths implements Paths {
     }
   }
 
-  /** Where the last link of an address may lead: from there on links must stay below /dev too. */
+  /** Follows the last link of an address: from there on, links must stay below /dev too. */
   async #below(path: string, address: ImageAddress) {
     const { nodes } = this;
     if (nodes === undefined || !isBelow(path, nodes.realPath)) throw outside(address);
@@ -140,7 +140,7 @@ export class DevicePaths implements Paths {
   }
 }
 
-/** Undefined when the name is no link. */
+/** Undefined if the name is not a link. */
 async function linkTarget(folder: RootedHandle, name: string): Promise<string | undefined> {
   try {
     return await folder.gate.calls.readlink(procPath({ handle: folder, name }));

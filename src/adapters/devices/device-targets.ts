@@ -12,7 +12,7 @@ interface DeviceTargetPorts {
   readonly aside: AsideFolder;
 }
 
-/** Devices are written where they are: there is nothing to prepare, to publish or to take away. */
+/** Devices are written in place: there is nothing to prepare, publish or remove. */
 export class DeviceTargets implements Targets {
   constructor(private readonly ports: DeviceTargetPorts) {}
 
@@ -79,7 +79,7 @@ class DevicePart implements StagedImage {
     return Promise.reject(unsupported(why, { path: this.target.address }));
   }
 
-  /** What lies behind stays as it is, and is no part of the copy. */
+  /** Bytes after the copy stay as they are and are not part of it. */
   truncate(lengthBytes: bigint): Promise<void> {
     this.#handle = new DeviceHandle(this.#handle, this.#handle.path, lengthBytes);
     return Promise.resolve();
@@ -110,7 +110,7 @@ class DevicePart implements StagedImage {
     return Promise.resolve(undefined);
   }
 
-  /** The handle is the target's, and is closed with that. */
+  /** The handle belongs to the target and is closed with it. */
   async discard(): Promise<readonly string[]> {
     await this.aside.remove();
     await this.expanded.remove();
@@ -118,7 +118,7 @@ class DevicePart implements StagedImage {
     return [];
   }
 
-  /** A device has its space. */
+  /** Devices need no new space. */
   takenBytes(): Promise<bigint> {
     return Promise.resolve(0n);
   }

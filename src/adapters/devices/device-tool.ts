@@ -8,7 +8,7 @@ import { deviceOf } from './device-files.js';
 import type { FileRef, Resolved } from '../../domain/ports/handles.js';
 import type { Chain, ConvertRequest, ToolRun } from '../../domain/ports/tools.js';
 
-/** Between two of these blkdiscard says how far it is, and can be ended. */
+/** Bytes of one blkdiscard call; between calls there is progress, and a cancel takes effect. */
 const DISCARD_STEP = 1n << 30n;
 
 /** Writes images onto devices, and never past their end. */
@@ -19,7 +19,7 @@ export class DeviceTool {
     return Promise.reject(unsupported('a device is there already: wipe it to have it empty'));
   }
 
-  /** All of the image, its holes as zeros: what was there before must not shine through. */
+  /** Writes the whole image, with its holes as zeros: no earlier content may remain. */
   async convert(source: Chain, target: FileRef, request: ConvertRequest, tool: ToolRun): Promise<void> {
     const { format, preallocation } = request;
     if (format !== 'raw') throw unsupported(`a device holds raw bytes, not ${format}`);
@@ -34,14 +34,14 @@ export class DeviceTool {
   }
 }
 
-/** What is in a device can be changed like what is in a file; its size cannot. */
+/** The content of a device can be changed like that of a file; its size cannot. */
 export class DeviceChanger extends QemuChanger {
   override resize({ chain }: Written): Promise<void> {
     return Promise.reject(unsupported(`${chain[0].file.address} is a device: its volume manager resizes it`));
   }
 }
 
-/** Wipes devices: zeros are written as into files, blocks are given back by blkdiscard. */
+/** Wipes devices: zeros are written as for files; blocks are discarded by blkdiscard. */
 export class DeviceEraser implements Eraser {
   constructor(
     private readonly runner: ProcessRunner,

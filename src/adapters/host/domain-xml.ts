@@ -9,11 +9,11 @@ import type { Waiter } from '../../domain/model/waiter.js';
 /** Longer than any domain that a host could run. */
 const MAX_CHARS = 512 * 1024;
 /**
- * What the parser makes objects of; so many are read in some milliseconds. A domain with a few
- * disks has two hundred.
+ * Limits for parsing on the main thread: the number of marks that the parser turns into objects,
+ * and of characters; this takes some milliseconds. A domain with a few disks has two hundred marks.
  */
 const [FEW_MARKS, FEW_CHARS] = [500, 32 * 1024];
-/** The largest domain takes a tenth of it. */
+/** Time limit; the largest domain takes a tenth of it. */
 const PATIENCE_MS = 3000;
 const MOST_MIB = 256;
 const WORKER = new URL('./domain-xml-worker.js', import.meta.url);
@@ -46,7 +46,7 @@ async function readInThread(xml: string, signal: AbortSignal): Promise<DomainDis
   const worker = new Worker(WORKER, { workerData: xml, resourceLimits: { maxOldGenerationSizeMb: MOST_MIB } });
   const answer = deferred<DomainAnswer>();
   worker.once('message', (message: DomainAnswer) => answer.resolve(message));
-  // Out of memory, which is the document's doing.
+  // The thread ran out of memory because of the document.
   worker.once('error', (error: unknown) => answer.resolve({ refusal: `cannot be read: ${String(error)}` }));
   const timer = setTimeout(() => answer.resolve({ refusal: 'takes too long to read' }), PATIENCE_MS);
   try {

@@ -9,7 +9,7 @@ import type { Root } from '../paths/roots.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
 const LIMITS = { wallMs: 5000 };
-/** Every tool that the daemon may run, with what makes it say its version. */
+/** Every tool that the daemon may run, with the option that prints its version. */
 const TOOLS: readonly (readonly [string, string])[] = [
   ['qemu-img', '--version'],
   ['qemu-nbd', '--version'],
@@ -31,10 +31,10 @@ const TOOLS: readonly (readonly [string, string])[] = [
   ['ceph', '--version'],
 ];
 
-/** No daemon works without these. */
+/** Tools that the daemon cannot work without. */
 export const NEEDED_TOOLS = ['qemu-img', 'cp', 'mv', 'setpriv', 'prlimit', 'flock', 'getent'];
 
-/** No file is made in a root of devices. */
+/** No files can be created in a root of devices. */
 const NO_FILESYSTEM: RootFeatures = {
   filesystemType: '',
   reflink: false,
@@ -43,21 +43,21 @@ const NO_FILESYSTEM: RootFeatures = {
   sparse: false,
 };
 
-/** What was found out, or is being found out, of something that had this stamp. */
+/** A finished or running examination of a tool or mount, with the stamp that it had. */
 interface Known<T> {
   readonly stamp: string;
   readonly found: Promise<T>;
 }
 
 /**
- * Callers that come within so long get the same answer: looking for every tool again takes some 200
- * calls of the filesystem.
+ * Callers within this time get the same answer: searching all tools takes some 200 file system
+ * calls.
  */
 const TOOLS_FRESH_MS = 1000;
 
 /**
- * What is on this host. What was found out is kept for as long as the tool, or the mount, is the
- * same, and callers that ask at the same time wait for the same look.
+ * Facts about this host. Results are cached as long as the tool, or the mount, is the same; callers
+ * that ask at the same time share one examination.
  */
 export class LocalHostProbe implements HostProbe {
   readonly #versions = new Map<string, Known<string>>();
@@ -119,7 +119,7 @@ export class LocalHostProbe implements HostProbe {
     const stamp = `${path} ${String(ino)} ${String(mtimeMs)}`;
     const version = await once(this.#versions, name, stamp, () => this.#version(name, option)).catch(
       (error: unknown) => {
-        // One that is too slow now says its version at a later look.
+        // A tool that is too slow now is asked for its version again later.
         if (error instanceof HostlerError && error.reason === 'TOOL_LIMIT_EXCEEDED') return undefined;
         throw error;
       },
@@ -130,14 +130,14 @@ export class LocalHostProbe implements HostProbe {
   async #version(tool: string, option: string): Promise<string> {
     const run = plainRun();
     const { stdout, stderr } = await this.runner.run({ tool, args: [option], trusted: true, limits: LIMITS }, run);
-    // ssh says it on standard error.
+    // ssh prints it on standard error.
     return (stdout === '' ? stderr : stdout).split('\n')[0]?.trim() ?? '';
   }
 }
 
 /**
- * What is known of `key` at this stamp; found out once, however many ask. What fails is tried again
- * by the next caller.
+ * The cached value of `key` at this stamp; `find` runs once, however many callers ask. After a
+ * failure the next caller tries again.
  */
 function once<T>(known: Map<string, Known<T>>, key: string, stamp: string, find: () => Promise<T>): Promise<T> {
   const before = known.get(key);

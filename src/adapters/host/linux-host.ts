@@ -14,7 +14,7 @@ import { countsOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
-/** What /proc, statfs and files of the system say of this host. */
+/** Facts about this host from /proc, statfs and system files. */
 export class LinuxHost implements Filesystems {
   constructor(
     private readonly paths: RootedPaths,
@@ -32,7 +32,7 @@ export class LinuxHost implements Filesystems {
     return readMounts();
   }
 
-  /** What leads out of the places of the caller's role means nothing to it. */
+  /** Paths outside the places of the caller's role are not shown to it. */
   async realPath(path: string): Promise<string | undefined> {
     const real = await this.#looked(path, (at) => realpath(at));
     return real !== undefined && this.scope.touches(real) ? real : undefined;
@@ -43,7 +43,7 @@ export class LinuxHost implements Filesystems {
     return found?.isBlockDevice() === true ? String(found.rdev) : undefined;
   }
 
-  /** What the system says of a path; undefined where that is an error. Fails with ROOT_STALLED. */
+  /** The result of a call on a path; undefined if the call fails. Fails with ROOT_STALLED. */
   async #looked<T>(path: string, look: (path: string) => Promise<T>): Promise<T | undefined> {
     try {
       return await this.looks.ask(path, look);
@@ -53,7 +53,7 @@ export class LinuxHost implements Filesystems {
     }
   }
 
-  /** Undefined when there is no such file. Fails with ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
+  /** Undefined if the file does not exist. Fails with ACCESS_DENIED, IO_ERROR, ROOT_STALLED. */
   async initiatorText(): Promise<string | undefined> {
     try {
       return await this.looks.ask(this.initiatorFile, (path) => readFile(path, 'utf8'));

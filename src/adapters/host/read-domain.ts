@@ -1,4 +1,4 @@
-/** What a libvirt domain's XML says: from a thread of its own where the document is large. */
+/** Reads the XML of a libvirt domain; a large document is parsed in its own thread. */
 import { DOMParser, type Element } from '@xmldom/xmldom';
 import { invalidFields } from '../../domain/model/errors.js';
 import type { DomainDevice, DomainDisks } from '../../domain/verbs/find-root-disk.js';
@@ -22,7 +22,7 @@ export function readDomain(xml: string): DomainDisks {
 }
 
 function parse(xml: string): Element | null {
-  // Before the parser sees it: entities are what makes XML dangerous, and libvirt writes none.
+  // Checked before parsing: entities make XML dangerous, and libvirt writes none.
   if (/<!(?:DOCTYPE|ENTITY)/i.test(xml)) throw refused('must not have a document type or entities');
   try {
     const onError = (_level: string, message: string) => {
@@ -35,7 +35,7 @@ function parse(xml: string): Element | null {
   }
 }
 
-/** The child elements of that name. */
+/** The child elements with this name. */
 function children(parent: Element, name: string): Element[] {
   const found: Element[] = [];
   for (let node = parent.firstChild; node !== null; node = node.nextSibling)
@@ -43,7 +43,7 @@ function children(parent: Element, name: string): Element[] {
   return found;
 }
 
-/** The first of them. */
+/** The first child element with this name. */
 function child(parent: Element, name: string): Element | undefined {
   return children(parent, name)[0];
 }

@@ -5,9 +5,9 @@ import { plainRun } from '../../domain/ports/tools.js';
 
 const LIMITS = { wallMs: 20_000 };
 
-/** libvirt, by its own client, which may only look. */
+/** Queries libvirt through its own client, with read-only access. */
 export class Virsh implements DomainSource {
-  /** @param uri of libvirt; unset: virsh's own default */
+  /** @param uri of libvirt; unset: virsh's default */
   constructor(
     private readonly runner: ProcessRunner,
     private readonly uri: string | undefined,

@@ -1,6 +1,4 @@
-/**
- * Closes each, also when one before it cannot be closed; fails with what the first one failed with.
- */
+/** Closes all of them, even if one cannot be closed; fails with the first error. */
 export async function closeAll(things: readonly { close(): Promise<void> }[]): Promise<void> {
   const failures = (await Promise.allSettled(things.map((thing) => thing.close()))).filter(
     (result) => result.status === 'rejected',

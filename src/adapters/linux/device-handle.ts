@@ -1,13 +1,11 @@
 import type { FileRef, Handle } from '../../domain/ports/handles.js';
 
-/**
- * An open descriptor of a block device's node; it knows the node, because a sandbox has to be given
- * that.
- */
+/** An open descriptor of a block device. It also knows the device node, which a sandbox needs. */
 export class DeviceHandle implements Handle {
   /**
    * @param path the node below /dev
-   * @param bytes how much of it counts: all, or, once that has been written, a copy's length
+   * @param bytes the length that is in use: the whole device, or, after a copy was written, the
+   * length of the copy
    */
   constructor(
     private readonly node: Handle,
@@ -23,7 +21,7 @@ export class DeviceHandle implements Handle {
     return this.node.close();
   }
 
-  /** The device as a file of its own: whatever name a reference has beside it. */
+  /** A reference to the device itself, without the name in a reference beside it. */
   get ref(): FileRef {
     return { handle: this };
   }

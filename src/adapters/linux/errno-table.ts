@@ -1,10 +1,10 @@
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 /**
- * Every errno of Linux (asm-generic, as on x64 and arm64): its number, its name, what strerror says
- * of it in the C locale, and what it means to a caller when a file or folder of a root answers it.
- * The number is what counts: libuv has no name for some, such as EDQUOT. What no filesystem should
- * ever answer is an IO_ERROR.
+ * Every errno of Linux (asm-generic, as on x64 and arm64): its number, its name, strerror's text in
+ * the C locale, and the reason for callers if a file or folder of a root returns it. The number
+ * decides: libuv has no name for some, such as EDQUOT. An errno that no filesystem should return is
+ * an IO_ERROR.
  */
 export const ERRNOS: readonly (readonly [number: number, name: string, sentence: string, reason: Reason])[] = [
   [1, 'EPERM', 'Operation not permitted', 'ACCESS_DENIED'],

@@ -1,31 +1,34 @@
-/** Where the bytes of a file lie (FIEMAP, linux/fiemap.h), by synchronous calls through koffi. */
+/**
+ * Where the bytes of a file are stored (FIEMAP, linux/fiemap.h), by synchronous calls through
+ * koffi.
+ */
 import { loadKoffi } from './koffi.js';
 
 const FS_IOC_FIEMAP = 0xc020660b;
-/** struct fiemap, and struct fiemap_extent. */
+/** Sizes of struct fiemap and struct fiemap_extent. */
 const [HEAD_BYTES, EXTENT_BYTES] = [32, 56];
 const [MAPPED_AT, ROOM_AT] = [20, 24];
 const [LOGICAL_AT, LENGTH_AT, FLAGS_AT] = [0, 16, 40];
-/** Asked for at a time. */
+/** Extents in one call. */
 const EXTENTS = 256;
 const [LAST, ENCODED, SHARED] = [0x1, 0x8, 0x2000];
 
 type Ioctl = (fd: number, request: number, argument: Buffer) => number;
 
-/** Which bytes of files are where, on filesystems of this host. */
+/** The extents of files on local filesystems. */
 export class ExtentMap {
   private constructor(private readonly ioctl: Ioctl) {}
 
-  /** Undefined on a host for which koffi has no build. */
+  /** Undefined on a host without a build of koffi. */
   static load(): ExtentMap | undefined {
     const ioctl = loadKoffi()?.load(null).func('ioctl', 'int', ['int', 'ulong', 'void *']);
     return ioctl === undefined ? undefined : new ExtentMap((...words) => Number(ioctl(...words)));
   }
 
   /**
-   * How many bytes of an open file from `from` up to `to` can be written over where they are: they
-   * have blocks, which no other file shares, and which are not packed. Undefined where the
-   * filesystem does not know.
+   * How many bytes of an open file, from `from` up to `to`, can be overwritten in place: they have
+   * blocks that no other file shares and that are not packed. Undefined if the filesystem does not
+   * report it.
    */
   ownBytes(fd: number, from: bigint, to: bigint): bigint | undefined {
     const answer = Buffer.alloc(HEAD_BYTES + EXTENTS * EXTENT_BYTES);

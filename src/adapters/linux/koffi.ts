@@ -1,9 +1,9 @@
-/** Calls of the system that Node has none of, through an optional dependency. */
+/** System calls that Node does not offer, through an optional dependency. */
 import { createRequire as requireFor } from 'node:module';
 import type Koffi from 'koffi';
 import { errnoOf } from './errno.js';
 
-/** Undefined on a host for which koffi has no build. */
+/** Undefined on a host without a build of koffi. */
 export function loadKoffi(): typeof Koffi | undefined {
   try {
     // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- `require` knows no types

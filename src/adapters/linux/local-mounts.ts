@@ -5,7 +5,7 @@ import { exhaustion } from '../../domain/model/exhausted.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
 /**
- * Filesystems whose data this host keeps itself. Whatever is not here may be a server that does not
+ * Filesystems whose data is stored on this host. Any other may belong to a server that does not
  * answer.
  */
 const LOCAL_TYPES = [
@@ -13,15 +13,15 @@ const LOCAL_TYPES = [
   ...['tmpfs', 'ramfs', 'overlay', 'squashfs', 'iso9660', 'udf', 'vfat', 'exfat', 'ntfs3', 'devtmpfs'],
 ];
 
-/** A server mounted into a root is noticed after so long at the latest. */
+/** The longest time until a network filesystem that was mounted inside a root is noticed. */
 const MAX_AGE_MS = 1000;
 
-/** Whether roots hold local filesystems only, also below them. */
+/** Whether roots hold local filesystems only, including mounts below them. */
 export class LocalMounts {
   #mounts: readonly Mount[] = [];
   #read = -Infinity;
 
-  /** For a root that is held open at its real path. */
+  /** Watches a root that is held open at its real path. */
   async watch(root: Handle, realPath: string): Promise<() => boolean> {
     const own = await mountOf(root, this.#now());
     if (own === undefined || !LOCAL_TYPES.includes(own.type)) return () => false;
@@ -29,7 +29,7 @@ export class LocalMounts {
     let local = false;
     return () => {
       const mounts = this.#nowOrUnknown();
-      // The way that a server's root goes is right for a local one too, only slower.
+      // The calls for network filesystems work for local ones too, only slower.
       if (mounts === undefined) return false;
       if (judged !== mounts)
         local = mounts.every(({ mountPoint, type }) => LOCAL_TYPES.includes(type) || !isBelow(mountPoint, realPath));
@@ -46,7 +46,7 @@ export class LocalMounts {
     return this.#mounts;
   }
 
-  /** Undefined when the host has no descriptor left to look: then no cleanup may fail of it. */
+  /** Undefined if the host has no free descriptor: a cleanup must not fail because of that. */
   #nowOrUnknown(): readonly Mount[] | undefined {
     try {
       return this.#now();

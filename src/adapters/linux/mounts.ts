@@ -4,7 +4,7 @@ import type { Handle } from '../../domain/ports/handles.js';
 /** A line of /proc/self/mountinfo. */
 export interface Mount {
   readonly id: number;
-  /** `major:minor` of the filesystem itself; on btrfs not what stat says. */
+  /** `major:minor` of the filesystem itself; on btrfs it differs from stat's. */
   readonly device: string;
   readonly mountPoint: string;
   readonly type: string;
@@ -16,7 +16,7 @@ export async function readMounts(): Promise<Mount[]> {
   return parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
 }
 
-/** See proc(5): optional fields end with a lone dash. */
+/** See proc(5): a lone dash ends the optional fields. */
 export function parseMountinfo(text: string): Mount[] {
   return text
     .split('\n')
@@ -34,7 +34,7 @@ export function parseMountinfo(text: string): Mount[] {
     });
 }
 
-/** The mount that an open descriptor lies on. */
+/** The mount of an open descriptor. */
 export async function mountOf({ fd }: Handle, mounts: readonly Mount[]): Promise<Mount | undefined> {
   const info = await readFile(`/proc/self/fdinfo/${String(fd)}`, 'utf8');
   const id = Number(/^mnt_id:\s*(\d+)$/m.exec(info)?.[1]);

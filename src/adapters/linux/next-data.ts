@@ -1,19 +1,18 @@
 import { loadKoffi } from './koffi.js';
 
-/** Of <unistd.h> and <errno.h>, the same on every architecture of Linux but alpha. */
+/** From <unistd.h> and <errno.h>, the same on every architecture of Linux except alpha. */
 const [SEEK_DATA, ENXIO] = [3, 6];
 
 type NextData = (fd: number, offset: number) => number;
 
-/** Where nobody can ask, everything is data. */
+/** Without a way to ask, everything counts as data. */
 const UNKNOWN: NextData = (_fd, offset) => offset;
 
 let known: NextData | undefined;
 
 /**
- * Where the first data of an open file begins, at an offset or behind it; Infinity: there are only
- * holes. A read of a hole would fill memory with pages of zeros. The descriptor's own position
- * changes.
+ * The offset of the first data of an open file at or after an offset; Infinity: only a hole
+ * follows. Reading a hole would fill memory with pages of zeros. Changes the descriptor's position.
  */
 export function nextData(fd: number, offset: number): number {
   return (known ??= load())(fd, offset);

@@ -5,21 +5,21 @@ import { errnoOf, systemError } from './errno.js';
 import type { RunningTool, OrphanTools } from '../../domain/ports/tools.js';
 
 /**
- * A killed process is gone in microseconds unless the kernel holds it; a disk that hangs must not
- * hold up our start.
+ * A killed process ends within microseconds unless it hangs in the kernel; a disk that hangs must
+ * not delay the start.
  */
 const PATIENCE_MS = 5000;
 const LOOK_EVERY_MS = 20;
 
 /**
- * When a process was started, in clock ticks since boot; undefined when there is none, or only its
- * exit code is left.
+ * When a process was started, in clock ticks since boot; undefined if it does not exist or is a
+ * zombie.
  */
 export function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
-    // The second field is the command in parentheses and may hold anything; the 3rd is the state,
-    // the 22nd the start.
+    // The second field is the command in parentheses and may contain anything; the 3rd is the
+    // state, the 22nd the start time.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return fields[0] === 'Z' ? undefined : fields[19];
   } catch (error) {
@@ -29,8 +29,8 @@ export function startOf(pid: number): string | undefined {
 }
 
 /**
- * Ends process groups by pid and start time, so that a later process of the same number is left
- * alone.
+ * Ends process groups by pid and start time, so that a later process with the same pid is not
+ * affected.
  */
 export class ProcessOrphans implements OrphanTools {
   async end({ pid, start }: RunningTool): Promise<void> {
@@ -43,15 +43,18 @@ export class ProcessOrphans implements OrphanTools {
   }
 }
 
-/** What tells the sandboxes of a state folder's daemons from all others; one daemon a folder. */
+/**
+ * A mark that distinguishes the sandboxes of this state folder's daemon from all others; each state
+ * folder has one daemon.
+ */
 export function sandboxMark(stateFolder: string): string {
   return `hostler-${createHash('sha256').update(stateFolder).digest('hex').slice(0, 16)}`;
 }
 
 /**
- * Ends sandboxes that a daemon before us left: one that is killed while bubblewrap starts leaves a
- * process that waits for its parent for ever, and that no journal knows. To be called before a tool
- * of ours runs; their pids.
+ * Ends sandboxes that an earlier daemon left: if the daemon is killed while bubblewrap starts,
+ * bubblewrap waits for its parent forever, and the journal does not know it. Call it before this
+ * daemon runs a tool. Returns the pids.
  */
 export async function endSandboxes(mark: string): Promise<number[]> {
   const found = readdirSync('/proc')
@@ -79,7 +82,7 @@ function isMarked(pid: number, mark: string): boolean {
   }
 }
 
-/** One that has ended already is no error. */
+/** A process that has ended already is not an error. */
 function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
@@ -88,5 +91,5 @@ function kill(pid: number): void {
   }
 }
 
-/** For a daemon whose journal names the processes of another one. */
+/** For a daemon whose journal names the processes of another daemon. */
 export const NO_ORPHANS: OrphanTools = { end: () => Promise.resolve() };

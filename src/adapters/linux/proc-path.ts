@@ -4,8 +4,8 @@ import type { FileRef } from '../../domain/ports/handles.js';
 export const O_PATH = 0o10000000;
 
 /**
- * The path by which this process reaches what a reference names, whatever has happened to its own
- * path.
+ * The path by which this process reaches the file of a reference, even if the file's own path has
+ * changed.
  */
 export function procPath({ handle, name }: FileRef): string {
   return `/proc/self/fd/${String(handle.fd)}${name === undefined ? '' : `/${name}`}`;

@@ -1,13 +1,13 @@
-/** Renames that never replace: Node has no call for them. */
+/** Renames that never replace an existing name: Node has no call for them. */
 import { link, lstat, rename, unlink } from 'node:fs/promises';
 import { loadKoffi } from './koffi.js';
 import { errnoOf } from './errno.js';
 
 const AT_FDCWD = -100;
 const RENAME_NOREPLACE = 1;
-/** What a kernel or filesystem answers that has no such rename. */
+/** What a kernel or filesystem answers that does not support such a rename. */
 const NO_FLAG = ['EINVAL', 'ENOSYS'];
-/** And what one answers that has no hard links, or none of folders. */
+/** What a filesystem answers that has no hard links, or none for folders. */
 const NO_LINK = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK'];
 
 type RenameAt = (fromFd: number, from: string, toFd: number, to: string, flags: number) => number;
@@ -18,9 +18,9 @@ interface Libc {
 let libc: Libc | 'none' | undefined;
 
 /**
- * Renames in one step; fails with EEXIST where the name is taken. Where the host or filesystem has
- * no such call, a file gets its second name before it loses the first, and for what cannot have two
- * the name is looked at right before.
+ * Renames in one step; fails with EEXIST if the name exists. If the host or filesystem has no such
+ * call, a file gets its second name before it loses the first; for a folder, which cannot have two,
+ * the name is checked immediately before.
  * @param sync whether the filesystem always answers at once
  */
 export async function renameNew(from: string, to: string, sync: boolean): Promise<void> {
@@ -38,7 +38,7 @@ export async function renameNew(from: string, to: string, sync: boolean): Promis
   await unlink(from);
 }
 
-/** The name of the errno that it failed with. */
+/** The name of the errno if the call failed. */
 function renameAtOnce(from: string, to: string): string | undefined {
   libc ??= loadLibc();
   if (libc === 'none') return 'ENOSYS';
@@ -54,7 +54,7 @@ function loadLibc(): Libc | 'none' {
     const renameAt: RenameAt = koffi.load(null).func('renameat2', 'int', words);
     return { renameAt, errno: () => koffi.errno() };
   } catch {
-    // A C library without it.
+    // The C library does not have the call.
     return 'none';
   }
 }

@@ -4,16 +4,14 @@ import { errnoOf } from './errno.js';
 const SET_ID_BITS = 0o6000;
 const PERMISSION_BITS = 0o777;
 
-/**
- * The mode of a file whose content is replaced: what is in it now was not what got the set-id bits.
- */
+/** The mode of a file whose content is replaced: the set-id bits were given to the old content. */
 export function modeOfNewContent(mode: number): number {
   return mode & PERMISSION_BITS;
 }
 
 /**
- * Before the content of an open file is changed: takes its set-id bits away. The kernel does so
- * when a process without root's rights writes, so it need not be allowed. Fails with system errors.
+ * Clears the set-id bits of an open file before its content changes. The kernel does so when an
+ * unprivileged process writes, so no permission is needed then. Fails with system errors.
  */
 export async function clearSetId(file: Pick<FileHandle, 'chmod'>, mode: number): Promise<void> {
   if ((mode & SET_ID_BITS) === 0) return;

@@ -1,18 +1,14 @@
-/**
- * Looking at files with synchronous calls: only for threads of their own, where they hold up
- * nobody.
- */
+/** Reads of files with synchronous calls: only for worker threads. */
 import { constants, openSync, readSync } from 'node:fs';
 import type { ByteSource } from '../../domain/ports/images.js';
 import { errnoOf } from './errno.js';
 
 /**
- * Gone meanwhile, not ours to look at, or broken: what the daemon cannot read it cannot use as an
- * image either.
+ * The file was removed, may not be read, or is broken: the daemon cannot use it as an image either.
  */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO', 'ENAMETOOLONG', 'EIO', 'ESTALE', 'ENOTCONN'];
 
-/** Undefined for what has gone meanwhile, or may not be looked at. */
+/** Undefined if the file is gone or may not be read. */
 export function look<T>(work: () => T): T | undefined {
   try {
     return work();
@@ -23,8 +19,8 @@ export function look<T>(work: () => T): T | undefined {
 }
 
 /**
- * A descriptor for reading, of the file itself and no FIFO that waits; undefined as `look`. The
- * caller closes it.
+ * Opens the file itself for reading, without waiting on a FIFO; undefined as for `look`. The caller
+ * closes it.
  */
 export function openToLook(path: string): number | undefined {
   return look(() => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
@@ -38,7 +34,7 @@ export function sourceOf(fd: number, length: number): ByteSource {
   return {
     lengthBytes: BigInt(length),
     read(offset, wanted) {
-      // Headers name any offset and any length.
+      // Headers can name any offset and length.
       const left = length - Number(offset);
       if (left <= 0) return Promise.resolve(Buffer.alloc(0));
       const buffer = Buffer.alloc(Math.min(wanted, left));

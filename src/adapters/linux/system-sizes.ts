@@ -1,15 +1,15 @@
 /**
- * Sizes as stat and statfs give them: the one place where they become ours, so that none is
- * negative or more than can be sent.
+ * Sizes from stat and statfs. They are checked only here, so that none is negative or too large to
+ * send.
  */
 import type { BigIntStats, BigIntStatsFs } from 'node:fs';
 import type { FilesystemCounts } from '../../domain/host/filesystem-info.js';
 import { uint64 } from '../../domain/model/numbers.js';
 
-/** What st_blocks counts in, whatever the filesystem's own blocks are. */
+/** The unit of st_blocks, whatever the block size of the filesystem. */
 const BLOCK_BYTES = 512n;
 
-/** A filesystem in user space may say anything. */
+/** A FUSE filesystem may report any number. */
 export function sizesOf({ size, blocks }: Pick<BigIntStats, 'size' | 'blocks'>): {
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
@@ -18,7 +18,7 @@ export function sizesOf({ size, blocks }: Pick<BigIntStats, 'size' | 'blocks'>):
 }
 
 /**
- * Blocks are counted in f_frsize; f_bsize is only what suits reading and writing, and may be 256
+ * Blocks are counted in units of f_frsize; f_bsize is only the preferred I/O size, and may be 256
  * times as large.
  */
 export function countsOf(stats: BigIntStatsFs): FilesystemCounts {
@@ -33,7 +33,7 @@ export function countsOf(stats: BigIntStatsFs): FilesystemCounts {
   };
 }
 
-/** Filesystems that keep no time of birth say 0. */
+/** Filesystems without a birth time report 0. */
 export function birthOf({ birthtimeNs }: BigIntStats): { readonly birthTimeNs?: bigint } {
   return birthtimeNs === 0n ? {} : { birthTimeNs: birthtimeNs };
 }

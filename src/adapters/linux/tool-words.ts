@@ -1,13 +1,11 @@
 import { ERRNOS } from './errno-table.js';
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 
-/**
- * Reasons that a tool's last sentence proves: they are about the disk, whatever the tool did there.
- */
+/** Reasons that a tool's last sentence proves: they are about the disk, whatever the tool did. */
 const OF_DISKS: readonly Reason[] = ['NO_SPACE', 'ROOT_READ_ONLY', 'ACCESS_DENIED'];
 /**
- * The same of single errnos, whose reason others share that a tool also says of its own memory, its
- * arguments, its sockets.
+ * Single errnos that also prove it; other errnos with the same reason can be about a tool's memory,
+ * arguments or sockets.
  */
 const OF_DISKS_TOO = [
   ...['EIO', 'EREMOTEIO', 'EUCLEAN', 'EBADMSG', 'ENODATA', 'EHWPOISON'],
@@ -22,20 +20,20 @@ const REASONS = new Map(
 );
 
 /**
- * As tools end their lines: `tool: what it did: SENTENCE`, `… (SENTENCE)`, or `… (28)` after it. A
- * path may hold anything.
+ * The end of a tool's line: `tool: what it did: SENTENCE`, `… (SENTENCE)`, or `… (28)` after it. A
+ * path may contain anything.
  */
 const SENTENCE = new RegExp(`(?:^|: |\\()(${[...REASONS.keys()].join('|')})(?:\\)|\\.)?(?: \\(\\d+\\))?$`, 'gm');
 
 /**
- * What qemu-img 7.2 (qemu-img.c: img_rebase, img_compare) says of a read that failed: it leaves the
- * system's sentence out.
+ * What qemu-img 7.2 (qemu-img.c: img_rebase, img_compare) prints for a failed read, without the
+ * system's sentence.
  */
 const UNNAMED = /^qemu-img: (?:error while reading from (?:old|new) backing file$|Sector allocation test failed for )/m;
 
 /**
- * What a tool's words say of the disk, by the last sentence of the system (LC_ALL=C) that ends a
- * line; unset: nothing.
+ * The reason that a tool's output gives about the disk: the last line that ends with a system
+ * error's sentence (LC_ALL=C); unset: none.
  */
 export function toolReason(stderr: string): Reason | undefined {
   const last = [...stderr.matchAll(SENTENCE)].at(-1)?.[1];

@@ -6,26 +6,26 @@ import { loadKoffi } from './koffi.js';
 import { procPath } from './proc-path.js';
 
 const BTRFS = 0x9123683e;
-/** More than this is not written between two commits of btrfs, which come every 30 s. */
+/** btrfs writes no more than this between two commits, which happen every 30 s. */
 const NEAR_BYTES = 16n << 30n;
-/** A disk that takes longer has much to write: what it says then has to do. */
+/** A slower disk has much to write; the counts that it reports by then have to suffice. */
 const PATIENCE_MS = 2000;
 const syncfs = loadKoffi()?.load(null).func('syncfs', 'int', ['int']);
 
 /**
- * Whether a filesystem with so little free space counts what was written only when it has committed
- * that: btrfs says until then that it is free.
+ * Whether a filesystem with this little free space counts written data only after a commit: until
+ * then btrfs reports its space as free.
  */
 export function countsLate(type: number | bigint, freeBytes: bigint): boolean {
   return BigInt(type) === BigInt(BTRFS) && freeBytes < NEAR_BYTES;
 }
 
-/** Has the filesystem of an open file or folder commit what was written, in a thread. */
+/** Makes the filesystem of an open file or folder commit written data, in a thread. */
 export async function commitWritten(handle: Handle): Promise<void> {
   if (syncfs === undefined) return;
   const opened = await open(procPath({ handle }), constants.O_RDONLY | constants.O_NONBLOCK);
   const committed = new Promise<void>((resolve) => {
-    // Its failure is the writer's: who only counts learns nothing from it.
+    // A failure is reported to the writer of the data; it does not concern a count.
     syncfs.async(opened.fd, () => {
       resolve();
     });

@@ -8,25 +8,26 @@ import { procPath } from '../linux/proc-path.js';
 
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 
-/** Whether an agent's daemon lives; unknown where nobody can be asked. */
+/** Whether an agent's daemon is running; unknown if that cannot be determined. */
 export type Life = 'lives' | 'ended' | 'unknown';
 
 /**
- * A daemon that lives holds a lock on the folder of each of its roots: on the one byte whose offset
- * is its agent id. So every daemon of this host that reaches the folder, whatever it calls it, can
- * ask for any agent, and nothing has to lie in the root.
+ * A running daemon holds a lock on the folder of each of its roots: on the one byte whose offset is
+ * its agent id. So every daemon of this host that reaches the folder, by any path, can query any
+ * agent, without a file in the root.
  */
 export class AgentLocks {
   readonly #held: number[] = [];
 
-  /** @param query unset on a host that cannot be asked */
+  /** @param query unset on a host without lock queries */
   constructor(
     private readonly roots: readonly Root[],
     private readonly query: LockQuery | undefined,
   ) {}
 
   /**
-   * Takes the lock in all roots; false when another daemon has it in one of them, and then in none.
+   * Takes the lock in all roots; false if another daemon has it in one of them, and then no lock is
+   * kept.
    */
   hold(agentId: string): boolean {
     const { query } = this;
@@ -49,8 +50,8 @@ export class AgentLocks {
   }
 
   /**
-   * Of the daemon that made a private folder in this folder. It may have a root that lies in ours,
-   * or ours may lie in its.
+   * State of the daemon that made a private folder in this folder. Its root may lie inside ours, or
+   * the reverse.
    */
   lifeIn(folder: string, agentId: string): Life {
     if (this.query === undefined || !this.#isLocal(folder)) return 'unknown';
@@ -76,7 +77,7 @@ export class AgentLocks {
     }
   }
 
-  /** On a filesystem of this host alone: others see no locks of ours, nor we theirs. */
+  /** On a local filesystem: on others, hosts do not see each other's locks. */
   #isLocal(folder: string): boolean {
     const around = this.roots.filter(({ realPath }) => folder === realPath || folder.startsWith(`${realPath}/`));
     return around.length > 0 && around.every(({ gate }) => gate.calls === SYNC);

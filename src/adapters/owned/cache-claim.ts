@@ -8,9 +8,9 @@ import { PRIVATE_PREFIX } from '../paths/private-folders.js';
 import type { ProcessRunner } from '../process/process.js';
 import { OWNER_FILE, describeOwner, lockOwnerFile, writeOwner, type Owner } from './owner-file.js';
 
-/** As the cache names its files: what the image is the content of, and a ULID. */
+/** The cache's file names: a digest of what the image holds, and a ULID. */
 const ENTRY_NAME = /^[0-9a-f]{24}-[0-9a-z]{26}$/;
-/** The root of a filesystem has this folder, which mkfs made. */
+/** mkfs creates this folder in the root of a filesystem. */
 const MADE_BY_MKFS = 'lost+found';
 
 export interface CacheClaimant {
@@ -18,21 +18,20 @@ export interface CacheClaimant {
   /** Agent ids that the state folder had before it was copied. */
   readonly formerAgents: readonly string[];
   readonly runner: ProcessRunner;
-  /** Whether the cache's index has an entry of this id. */
+  /** Whether the cache's index has an entry with this id. */
   readonly isEntry: (id: string) => boolean;
 }
 
-/** What is no file of the cache, but belongs there. */
+/** Whether an entry is part of the cache, although it is not a cached file. */
 export function isPartOfCache(entry: Pick<Dirent, 'name' | 'isFile' | 'isDirectory'>): boolean {
   if (entry.name === OWNER_FILE) return entry.isFile();
   return entry.isDirectory() && (entry.name === MADE_BY_MKFS || entry.name.startsWith(PRIVATE_PREFIX));
 }
 
 /**
- * The lock on a cache folder that is ours from now on. Nobody's folder becomes ours when it is
- * empty, or when everything in it is what a cache without an owner file has, as versions before
- * this one left it. Nothing in it is changed. Fails with ConfigError, which says whose it is, or
- * OwnFileError.
+ * Takes the lock on a cache folder. A folder without an owner is accepted if it is empty, or if
+ * everything in it is what a cache without an owner file holds, as earlier versions left it.
+ * Changes nothing in it. Fails with ConfigError, which names the owner, or OwnFileError.
  */
 export async function claimCache(path: string, claimant: CacheClaimant): Promise<FileHandle> {
   try {
@@ -70,9 +69,9 @@ async function claim(path: string, { owner, formerAgents, runner, isEntry }: Cac
 }
 
 /**
- * Ours; also by an id that went with a state folder that was lost, or that a state folder had from
- * which ours was copied on this machine: the daemon of that one has ended. What lies in our own
- * state folder came with it.
+ * Whether the folder may be taken over: it is ours; or its id belonged to a lost state folder, or
+ * to the state folder from which ours was copied on this machine, whose daemon has ended. A cache
+ * inside our own state folder was copied with it.
  */
 function mayTakeOver(path: string, found: Owner, own: Owner, formerAgents: readonly string[]): boolean {
   if (found.agent === own.agent || isBelow(path, own.state)) return true;
@@ -88,7 +87,7 @@ function refused(path: string, what: string, advice?: string): ConfigError {
   return new ConfigError(`cache.path: the folder ${path} ${what}${advice === undefined ? '' : `; ${advice}`}`);
 }
 
-/** Places that a cache may neither be nor hold; all real paths. */
+/** Places that a cache may neither be nor contain; all are real paths. */
 export interface CachePlaces {
   readonly roots: readonly string[];
   readonly stateFolder: string;
@@ -96,8 +95,8 @@ export interface CachePlaces {
 }
 
 /**
- * A cache holds nothing but its own: it is no root, and nothing that others work in lies in it.
- * Fails with ConfigError.
+ * A cache may contain only its own files: it is not a root, and contains no other folder of the
+ * daemon or of Nova. Fails with ConfigError.
  */
 export function assertOwnPlace(path: string, { roots, stateFolder, instances }: CachePlaces): void {
   const taken: readonly (readonly [string, string])[] = [

@@ -2,13 +2,13 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ProcessRunner } from '../process/process.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
-/** flock(1) ends so when another process holds the lock. */
+/** Exit code of flock(1) if another process holds the lock. */
 const EXIT_LOCKED = 1;
 
 /**
- * Takes the exclusive flock(2) of an open file; false when another process holds it. The lock
- * belongs to the open file, which the child shares with us: it stays when the child has gone, and
- * goes with this process however that ends.
+ * Takes the exclusive flock(2) of an open file; false if another process holds it. The lock belongs
+ * to the open file, which the child shares: it stays when the child ends, and is released when this
+ * process ends in any way.
  */
 export async function tryLock(file: FileHandle, runner: ProcessRunner): Promise<boolean> {
   const run = plainRun(AbortSignal.timeout(10_000));

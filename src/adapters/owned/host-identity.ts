@@ -4,17 +4,20 @@ import { hostname } from 'node:os';
 import { ownFileError } from '../../domain/model/own-files.js';
 import { errnoOf } from '../linux/errno.js';
 
-/** Of this machine: the installation's own id, else the board's. The second is root's to read. */
+/**
+ * Ids of this machine: that of the installation, otherwise that of the board. Only root can read
+ * the second.
+ */
 const SOURCES = ['/etc/machine-id', '/sys/class/dmi/id/product_uuid'];
 const DIGITS = 16;
 
 export interface HostIdentity {
-  /** A digest: machine-id(5) asks that the id itself is not shown. Empty: this host has none. */
+  /** A digest: machine-id(5) asks not to expose the id itself. Empty: this host has none. */
   readonly machine: string;
   readonly name: string;
 }
 
-/** What tells this host from another one to which its files were copied. */
+/** Distinguishes this host from another one to which its files were copied. */
 export async function hostIdentity(sources: readonly string[] = SOURCES): Promise<HostIdentity> {
   for (const source of sources) {
     const id = await readFile(source, 'utf8').catch((error: unknown) => {

@@ -6,7 +6,7 @@ import type { ProcessRunner } from '../process/process.js';
 import { tryLock } from './flock.js';
 
 /**
- * In a folder that a daemon keeps: whose the folder is. Its lock says whether that daemon lives.
+ * File in a folder of a daemon that names its owner. Its lock shows whether that daemon is running.
  */
 export const OWNER_FILE = '.owner';
 
@@ -14,24 +14,21 @@ const OPEN = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | const
 
 const owner = z.object({ agent: z.string(), machine: z.string(), host: z.string(), state: z.string() });
 
-/**
- * The agent id of a daemon, the machine and host on which it works, and the real path of its state
- * folder.
- */
+/** The agent id of a daemon, its machine and host, and the real path of its state folder. */
 export type Owner = z.infer<typeof owner>;
 
-/** The lock on an owner file, and what the file says. */
+/** The lock on an owner file, and the owner in it. */
 export interface OwnerLock {
   readonly file: FileHandle;
-  /** False: the daemon that the file names lives. */
+  /** False: the daemon that the file names is running. */
   readonly held: boolean;
-  /** Undefined: nobody's yet. A crash can have left the file empty. */
+  /** Undefined: no owner yet. A crash can have left the file empty. */
   readonly owner: Owner | undefined;
 }
 
 /**
- * Opens, or makes, the owner file and tries to take its lock, which stays until the file is closed.
- * Fails with system errors, and with OwnFileError where it is no regular file.
+ * Opens, or creates, the owner file and tries to take its lock, which is held until the file is
+ * closed. Fails with system errors, and with OwnFileError if it is not a regular file.
  */
 export async function lockOwnerFile(path: string, runner: ProcessRunner): Promise<OwnerLock> {
   const file = await open(path, OPEN, 0o600);

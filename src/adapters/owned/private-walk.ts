@@ -8,7 +8,7 @@ import type { Root } from '../paths/roots.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
-/** The name of a folder in which an operation works: the agent, and the operation. */
+/** The name of a folder in which an operation works: the agent id and the operation id. */
 export const PRIVATE_NAME = /^\.hostler-([0-9a-f]{12})-(.+)$/;
 
 export interface PrivateFolder {
@@ -22,7 +22,9 @@ export interface PrivateFolder {
 
 export interface WalkOptions {
   readonly visit: (folder: PrivateFolder) => Promise<void>;
-  /** A place that could not be looked at, or a folder whose visit failed. The walk continues. */
+  /**
+   * Called for a place that could not be read, or a folder whose visit failed. The walk continues.
+   */
   readonly failed: (path: string, cause: unknown) => void;
 }
 
@@ -30,7 +32,7 @@ export interface WalkOptions {
 export async function walkPrivateFolders(roots: readonly Root[], options: WalkOptions): Promise<void> {
   for (const { access, handle, realPath, gate } of roots) {
     if (access !== 'read-write') continue;
-    // A handle of its own: the root's is closed when another filesystem is mounted there.
+    // A separate handle: that of the root is closed when another filesystem is mounted there.
     const folder = await gate
       .call(() => RootedHandle.folder(handle, '.', gate), close)
       .catch((error: unknown) => {
@@ -67,7 +69,7 @@ async function walk(folder: Handle, path: string, options: WalkOptions): Promise
 
 async function below(parent: Handle, name: string, path: string, options: WalkOptions): Promise<void> {
   const folder = await asked(parent, () => openFolderIn(parent, name), close).catch((error: unknown) => {
-    // Gone meanwhile, or not ours to enter: then nothing of ours is there.
+    // Gone, or not accessible: then it holds no private folder of this agent.
     if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
   });

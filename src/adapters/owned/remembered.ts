@@ -6,8 +6,8 @@ import type { Root } from '../paths/roots.js';
 import { writeAtomically } from './state-folder.js';
 
 /**
- * In the state folder: of each root, by its real path, the mount point that it lay below when the
- * daemon ran last.
+ * File in the state folder: for each root, by its real path, its mount point in the last run of the
+ * daemon.
  */
 const FILE = 'root-mounts';
 const WHAT = 'the mount points of roots (in state_dir)';
@@ -15,9 +15,9 @@ const WHAT = 'the mount points of roots (in state_dir)';
 const mounts = z.record(z.string(), z.string());
 
 /**
- * Where roots were mounted in the daemon's life before. A root whose filesystem is not mounted now
- * holds images that nobody can see: what they are backed by is not known. Removing the file says
- * that it is to be so.
+ * The mount points of roots in the previous run of the daemon. If the filesystem of a root is not
+ * mounted now, its images are hidden, and their backing files are unknown. An operator who removes
+ * the file accepts that.
  */
 export class RememberedMounts {
   private constructor(
@@ -25,7 +25,7 @@ export class RememberedMounts {
     private readonly before: Readonly<Record<string, string>>,
   ) {}
 
-  /** Fails with OwnFileError. What the file holds that no daemon wrote counts as nothing. */
+  /** Fails with OwnFileError. Content that no daemon wrote is ignored. */
   static async load(stateFolder: string): Promise<RememberedMounts> {
     const path = join(stateFolder, FILE);
     const text = await ownFile(WHAT, path, () => ownText(path));
@@ -33,7 +33,7 @@ export class RememberedMounts {
   }
 
   /**
-   * Why what lay in a root cannot be seen; undefined: its filesystem is mounted as it was, or
+   * Why the files of a root cannot be seen; undefined: its filesystem is mounted as before, or
    * nearer to the root.
    */
   absent({ realPath, mountPoint }: Pick<Root, 'realPath' | 'mountPoint'>): string | undefined {
@@ -43,7 +43,10 @@ export class RememberedMounts {
     return `nothing is mounted at ${before}, where its filesystem was; when that is to be so, stop the daemon and remove ${this.path}`;
   }
 
-  /** Durable when resolved. Of what is away now the place is kept. Fails with OwnFileError. */
+  /**
+   * Durable when resolved. For filesystems that are not mounted now, the old mount point is kept.
+   * Fails with OwnFileError.
+   */
   async save(roots: readonly Root[]): Promise<void> {
     const now = Object.fromEntries(
       roots.map((root) => [

@@ -12,26 +12,26 @@ import { tryLock } from './flock.js';
 import type { HostIdentity } from './host-identity.js';
 import type { ProcessRunner } from '../process/process.js';
 
-/** The daemon's own folder, held by this process alone. */
+/** The daemon's own folder, which only this process holds. */
 export interface StateFolder {
   readonly realPath: string;
-  /** Stable name of this agent: it marks private folders as ours. */
+  /** Stable id of this agent, which marks its private folders. */
   readonly agentId: string;
-  /** It had no agent id: whatever else there is of this agent's is not known here. */
+  /** The folder had no agent id: other files of this agent are not known. */
   readonly isNew: boolean;
   /**
-   * Set: the id is new because the folder is a copy. What the journal knows belongs to the daemon
-   * of the former id.
+   * Set if the id is new because the folder is a copy. The records of the journal then belong to
+   * the daemon with the former id.
    */
   readonly former?: Former;
-  /** All ids that it had before it was copied. */
+  /** All ids that the folder had before it was copied. */
   readonly formerIds: readonly string[];
-  /** The journal speaks of this daemon's work from now on. */
+  /** Call it when the journal has been adapted to this daemon. */
   settled(): Promise<void>;
   release(): Promise<void>;
 }
 
-/** The id of the folder from which this one was copied, and how that is known. */
+/** The id of the folder from which this one was copied, and why it counts as a copy. */
 export type Former = Readonly<z.infer<typeof former>>;
 
 /** Another daemon holds the folder. */
@@ -39,7 +39,7 @@ export class StateFolderBusy extends Error {
   override readonly name = 'StateFolderBusy';
 }
 
-/** The folder is not as a daemon leaves it. */
+/** The folder is not in a state that a daemon leaves. */
 export class StateFolderBroken extends Error {
   override readonly name = 'StateFolderBroken';
 }
@@ -49,8 +49,8 @@ export const AGENT_ID = /^[0-9a-f]{12}$/;
 const former = z.object({ agentId: z.string(), why: z.string() });
 
 /**
- * Beside the agent id: where it was at work last, and what it was before it was copied. `former`
- * until a start has come to its end.
+ * Stored beside the agent id: where the daemon ran last, and its id before it was copied. `former`
+ * is present until a start is complete.
  */
 const place = z.object({
   machine: z.string(),
@@ -62,8 +62,8 @@ const place = z.object({
 const WHAT = 'the state folder (state_dir)';
 
 /**
- * Opens, or makes, the folder and takes its lock. The lock is on an open file, so it goes with this
- * process however that ends. Fails with StateFolderBusy, StateFolderBroken, OwnFileError.
+ * Opens, or creates, the folder and takes its lock. The lock is on an open file, so it is released
+ * when this process ends in any way. Fails with StateFolderBusy, StateFolderBroken, OwnFileError.
  */
 export function openStateFolder(
   path: string,
@@ -104,7 +104,7 @@ async function lockedFolder(
     realPath,
     agentId: known ?? (await newAgentId(realPath)),
     isNew: known === undefined,
-    // A start that failed has not made the journal this daemon's.
+    // A start that failed did not adapt the journal to this daemon.
     ...(before?.former === undefined ? {} : { former: before.former }),
     formerIds: here.formerIds,
     settled: () => (before?.former === undefined ? Promise.resolve() : writePlace(here)),
@@ -117,8 +117,8 @@ async function lockedFolder(
 }
 
 /**
- * The same folder with a new agent id: the daemon whose the old one is may live. Durable when
- * resolved. Fails with OwnFileError.
+ * The same folder with a new agent id, because the daemon with the old one may be running. Durable
+ * when resolved. Fails with OwnFileError.
  */
 export function renewed(
   state: StateFolder,
@@ -136,7 +136,7 @@ async function renew(
   const { realPath: folder, agentId } = state;
   const here = { machine, folder, formerIds: [...state.formerIds, agentId] };
   const old = { agentId, why };
-  // Before the id: the next start sees that one is due.
+  // Written before the id: the next start then knows that a new id is needed.
   await writePlace({ ...here, former: old });
   const fresh = await newAgentId(folder);
   return { ...state, agentId: fresh, former: old, formerIds: here.formerIds, settled: () => writePlace(here) };
@@ -145,11 +145,11 @@ async function renew(
 type Place = z.infer<typeof place>;
 
 /**
- * Why the folder is a copy of another one, in which the daemon of this id may work; undefined: it
- * is not known to be one.
+ * Why the folder is a copy of another one, whose daemon may be running; undefined: it is not known
+ * to be a copy.
  */
 async function whyCopied(agentId: string, before: Place, here: Place): Promise<string | undefined> {
-  // The start that found out was ended before it had a new id.
+  // The start that found the copy was ended before it wrote a new id.
   if (before.former?.agentId === agentId) return before.former.why;
   if (before.machine !== '' && here.machine !== '' && before.machine !== here.machine)
     return 'the state folder was made on another machine';
@@ -195,7 +195,7 @@ async function newAgentId(folder: string): Promise<string> {
   return id;
 }
 
-/** Durable when resolved, the name too. Fails with system errors. */
+/** Content and name are durable when resolved. Fails with system errors. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
   await writeFile(`${path}.new`, `${text}\n`, { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
@@ -207,7 +207,7 @@ export async function writeAtomically(path: string, text: string): Promise<void>
   }
 }
 
-/** Of a file in the folder: any other answer is no sign that there is none. */
+/** For a file in the folder: only ENOENT means that it does not exist. */
 function notThere(error: unknown): undefined {
   if (!['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '')) throw error;
 }

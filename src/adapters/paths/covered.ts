@@ -5,20 +5,20 @@ import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
 /**
- * A folder that is renamed between the two questions is asked for again; one under a mount answers
- * the same each time.
+ * A folder that is renamed between the two calls is checked again; one under a mount gives the same
+ * answer each time.
  */
 const TRIES = 5;
 /**
- * So often a link stands, or nothing, where the folder was: no mount does that, and nobody renames
- * for ever.
+ * How often the path may lead to a link or to nothing: a mount does not cause that, and renames end
+ * at some point.
  */
 const RENAMES = 200;
 
 /**
- * Fails with ROOT_UNAVAILABLE when the own path of a folder or file leads to another one: a
- * filesystem was mounted over it, or taken from under it, since it was opened. What is given a name
- * there, or written there, nobody would find.
+ * Fails with ROOT_UNAVAILABLE if the path of an open folder or file leads to another one now: a
+ * filesystem was mounted over it, or unmounted, since it was opened. Files created or written there
+ * would be hidden.
  */
 export async function assertNotCovered(opened: Handle): Promise<void> {
   const own = procPath({ handle: opened });
@@ -27,12 +27,12 @@ export async function assertNotCovered(opened: Handle): Promise<void> {
   for (let [tries, renames] = [0, 0]; tries < TRIES && renames < RENAMES;) {
     path = await readlink(own);
     const there = await stat(path, { bigint: true }).catch((error: unknown) => {
-      // Who may not look at its parents works through its handle all the same.
+      // A process that may not search its parent folders can still work through the handle.
       if (errnoOf(error) === 'EACCES') return { dev, ino };
       ifGone(error);
       return undefined;
     });
-    // Removed altogether: then giving a name in it fails by itself.
+    // The folder was removed: creating a name in it fails anyway.
     if ((there?.dev === dev && there.ino === ino) || path.endsWith(' (deleted)')) return;
     if ((await realpath(path).catch(ifGone)) === path) tries += 1;
     else renames += 1;

@@ -3,14 +3,14 @@ import { closeAll } from '../linux/close-all.js';
 import type { RootedHandle } from '../gates/handles.js';
 import type { Root } from './roots.js';
 
-/** Open at once for one call. */
+/** Folders that are open at a time for one call. */
 const MOST_FOLDERS = 128;
-/** What was walked to so long ago is walked to again: a path may lead elsewhere by now. */
+/** Older folders are walked to again: a path may lead elsewhere by now. */
 const MAX_AGE_MS = 1000;
 
 interface Kept {
   readonly handle: RootedHandle;
-  /** Where the walk began: another one after something was mounted at the root. */
+  /** Where the walk began; it differs after another filesystem was mounted at the root. */
   readonly from: Root['handle'];
   readonly walkedAt: number;
   users: number;
@@ -24,14 +24,14 @@ export interface LentFolder {
 }
 
 /**
- * Folders to which one call has walked, without links, so that the next look into the same folder
- * needs no walk. `close` closes them all.
+ * Folders that one call has reached without links, so that the next access to the same folder needs
+ * no walk. `close` closes them all.
  */
 export class FolderShelf implements SharedFolders {
   readonly #kept = new Map<string, Kept>();
   #closed = false;
 
-  /** The folder of this path in a root, if a walk has come to it a moment ago. */
+  /** The folder with this path in a root, if a recent walk has reached it. */
   take(root: Root, path: string): LentFolder | undefined {
     const kept = this.#kept.get(keyOf(root, path));
     if (kept?.from !== root.handle || performance.now() - kept.walkedAt > MAX_AGE_MS) return undefined;
@@ -45,7 +45,7 @@ export class FolderShelf implements SharedFolders {
     };
   }
 
-  /** Takes over a folder to which a walk has come; it is no longer the giver's to close. */
+  /** Takes over a folder that a walk has reached; the caller must no longer close it. */
   async put(root: Root, path: string, handle: RootedHandle): Promise<void> {
     const key = keyOf(root, path);
     const [oldest] = this.#kept.keys();

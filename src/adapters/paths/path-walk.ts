@@ -11,7 +11,7 @@ import type { Root } from './roots.js';
 import { procPath } from '../linux/proc-path.js';
 import type { FileIdentity, Handle } from '../../domain/ports/handles.js';
 
-/** As the kernel's own limit. */
+/** The kernel's limit. */
 const MAX_LINKS = 40;
 const FOLDERS_AT_ONCE = 256;
 
@@ -23,7 +23,7 @@ export interface Place {
   readonly realPath: string;
 }
 
-/** What a walk ended at. */
+/** The entry at which a walk ended. */
 export interface Leaf {
   readonly root: Root;
   readonly handle: RootedHandle;
@@ -32,23 +32,23 @@ export interface Leaf {
 }
 
 /**
- * A folder of the daemon's own, by its real path and by what it is now: a mount may give it another
- * name inside a root.
+ * A folder of the daemon, by its real path and its identity: a mount may make it visible under
+ * another path inside a root.
  */
 export interface OwnFolder {
   readonly realPath: string;
   readonly identity: FileIdentity;
 }
 
-/** What no walk comes to. */
+/** Folders that no walk may enter. */
 export interface ReservedFolders {
-  /** By these real paths. */
+  /** Closed by their real paths. */
   readonly closed: readonly string[];
-  /** By any other path than its own. */
+  /** Closed by any path other than their own. */
   readonly own: readonly OwnFolder[];
 }
 
-/** For roots in which the daemon has nothing. */
+/** For roots that contain no folder of the daemon. */
 export const NOTHING_KEPT: ReservedFolders = { closed: [], own: [] };
 
 interface Level {
@@ -58,7 +58,7 @@ interface Level {
 
 /**
  * Walks from a root's open handle, one component at a time. Links are read and followed here,
- * inside the root only, so that nothing that is renamed or replaced meanwhile can lead out of it.
+ * inside the root only, so that a rename or replacement during the walk cannot lead out of it.
  */
 export class PathWalk {
   readonly #todo: string[];
@@ -74,7 +74,7 @@ export class PathWalk {
     components: readonly string[],
     private readonly reserved: ReservedFolders,
     private readonly path: string,
-    /** Where folders lie to which other walks have come, and are laid to which this one comes. */
+    /** Holds folders that other walks have reached, and gets those that this walk reaches. */
     private readonly shelf?: FolderShelf,
   ) {
     this.#parents = components.slice(0, -1).join('/');
@@ -83,19 +83,19 @@ export class PathWalk {
     this.#at = root.realPath;
   }
 
-  /** The real path of what it looked at last: what an error speaks of. */
+  /** The real path that was examined last, for errors. */
   get at(): string {
     return this.#at;
   }
 
   /**
-   * The folder and name of the last component, which is not looked at. The folder's handle is the
-   * caller's.
+   * The folder and name of the last component, which is not examined itself. The caller closes the
+   * folder's handle.
    */
   place(): Promise<Place> {
     return this.#toLast(async (name) => {
       const realPath = this.#realPath(name);
-      // The root's own handle stays open for others.
+      // The root's own handle is shared and stays open.
       const folder =
         this.#stack.length === 1
           ? await RootedHandle.folder(this.#current(), '.', this.root.gate)
@@ -106,7 +106,7 @@ export class PathWalk {
   }
 
   /**
-   * What the last component names, a link as itself unless `follow`. Its handle is the caller's.
+   * The entry of the last component; a link itself unless `follow`. The caller closes its handle.
    */
   leaf(follow: boolean): Promise<Leaf> {
     return this.#toLast(async (name) => {
@@ -115,20 +115,21 @@ export class PathWalk {
       const stat = await statOrClose(handle);
       if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
       await handle.close();
-      // It may lead up: that takes a walk through every folder.
+      // The link may lead upwards, which needs a walk through every folder.
       if (this.#lent !== undefined) await this.#walkAll(name);
       else await this.#followLink(name);
       return undefined;
     });
   }
 
-  /** Walks to the last component and on, until `end` has an answer. */
+  /** Walks to the last component and follows links until `end` returns a result. */
   async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
     try {
       this.#assertOwnName(this.root.realPath, this.root.identity);
       this.#takeParents();
       for (let walked = 1; ; walked += 1) {
-        // A path can name two thousand folders, and the calls for each are made at once.
+        // A path can have two thousand folders, and their synchronous calls would block the event
+        // loop.
         if (walked % FOLDERS_AT_ONCE === 0) await breathe();
         const name = this.#todo.shift();
         if (name === undefined)
@@ -149,7 +150,7 @@ export class PathWalk {
     }
   }
 
-  /** Goes to the folder of the last component at once, where another walk has come to it. */
+  /** Goes directly to the folder of the last component if another walk has reached it. */
   #takeParents(): void {
     this.#lent = this.#parents === '' ? undefined : this.shelf?.take(this.root, this.#parents);
     if (this.#lent === undefined) return;
@@ -157,13 +158,13 @@ export class PathWalk {
     this.#todo.splice(0, this.#todo.length - 1);
   }
 
-  /** Begins again, as if there were no shelf. */
+  /** Starts again without the shelf. */
   async #walkAll(name: string): Promise<void> {
     await this.#leave(1);
     this.#todo.unshift(...this.#parents.split('/'), name);
   }
 
-  /** Only what a walk without links came to is at that path. */
+  /** Only a folder that a walk reached without links has that path. */
   async #keepParents(): Promise<void> {
     const isAsNamed = this.#links === 0 && this.#lent === undefined && this.#stack.length > 1;
     if (this.shelf === undefined || !isAsNamed) return;
@@ -189,7 +190,7 @@ export class PathWalk {
     await this.#leave(this.#stack.length - 1);
   }
 
-  /** False when the name is no link. */
+  /** False if the name is not a link. */
   async #followLink(name: string): Promise<boolean> {
     const target = await this.#linkTarget(name);
     if (target === undefined) return false;
@@ -220,7 +221,7 @@ export class PathWalk {
     return target.slice(prefix.length).split('/');
   }
 
-  /** Closes all but so many folders. */
+  /** Closes all folders beyond this depth. */
   async #leave(depth: number): Promise<void> {
     const left = this.#stack.splice(depth);
     await closeAll(left.map(({ handle }) => handle).filter((handle) => handle !== this.#lent?.handle));
@@ -252,8 +253,8 @@ export class PathWalk {
   }
 
   /**
-   * Who comes to a folder of the daemon's own by another name than its own is stopped by nothing
-   * that goes by names.
+   * A folder of the daemon that is visible under another name cannot be recognised by its path, so
+   * it is recognised by its identity.
    */
   #assertOwnName(realPath: string, { device, inode }: FileIdentity): void {
     const own = this.reserved.own.find(({ identity }) => identity.device === device && identity.inode === inode);

@@ -16,8 +16,8 @@ import type { EntryNeed, Paths, SharedFolders } from '../../domain/ports/paths.j
 const PERMISSION_BITS = 0o7777n;
 
 /**
- * `Paths` of files below the roots. Links are followed inside a root only, and the caller's role is
- * checked with the real path.
+ * `Paths` for files below the roots. Links are followed inside a root only, and the caller's role
+ * is checked against the real path.
  */
 export class RootedPaths implements Paths {
   /** @param reserved folders that no address may reach, such as the daemon's own state */
@@ -56,7 +56,7 @@ export class RootedPaths implements Paths {
         throw error;
       }
     } catch (error) {
-      // A walk in circles ends at no image; here it may have been meant to end at anything.
+      // A circle of links leads to no file, whatever it was meant to lead to.
       if (isCircle(error)) throw new HostlerError('FILE_NOT_FOUND', error.message, { facts: error.facts });
       throw systemError(error, address, {
         ENOENT: 'FILE_NOT_FOUND',
@@ -73,8 +73,8 @@ export class RootedPaths implements Paths {
   }
 
   /**
-   * A link may have led into a root inside the root, and a tree may hold one. Walks of trees leave
-   * closed folders out.
+   * A link may have led into a root inside this root, and a tree may contain one. Walks of trees
+   * leave out closed folders.
    */
   #assertWritable(realPath: string, root: Root, address: ImageAddress, tree: boolean): void {
     const policy = findRoot(this.roots, realPath)?.root ?? root;
@@ -102,7 +102,7 @@ export class RootedPaths implements Paths {
     );
   }
 
-  /** No root lies in it, and nothing that the daemon keeps for itself. */
+  /** The folder contains no root, and no folder of the daemon. */
   #assertNotReserved(realPath: string, address: ImageAddress): void {
     const kept = [...this.roots.map((root) => root.realPath), ...this.reserved.closed];
     if (kept.some((folder) => isBelow(folder, realPath)))
@@ -111,7 +111,7 @@ export class RootedPaths implements Paths {
 
   async assertNameable(address: ImageAddress): Promise<void> {
     const { root, components } = this.#find(address);
-    // Of what is not there, the folders that are there are walked; the rest is judged by its name.
+    // For a missing path, the existing folders are walked; the rest is judged by its text.
     if (root.kept === true || components.some((name) => name.startsWith(PRIVATE_PREFIX)))
       throw new HostlerError('PATH_OUTSIDE_ROOTS', `${address} lies in a folder that the daemon keeps for itself`, {
         facts: { path: address },
@@ -123,7 +123,9 @@ export class RootedPaths implements Paths {
     if (realPath !== undefined) this.scope.assert({ address: realPath, need: 'read' }, address);
   }
 
-  /** Where an address leads, past no folder of the daemon's own; undefined: nothing is there. */
+  /**
+   * The real path of an address that passes no folder of the daemon; undefined: it does not exist.
+   */
   async #realPath(address: ImageAddress, root: Root, components: readonly string[]): Promise<string | undefined> {
     const kept = this.roots.flatMap((each) => (each.kept === true ? [each.realPath] : []));
     const walk = new PathWalk(
@@ -216,10 +218,7 @@ export class RootedPaths implements Paths {
     }
   }
 
-  /**
-   * Errors outside of the caller's places are not reported as they are: they would show what exists
-   * there.
-   */
+  /** Errors outside of the caller's places are replaced: they would reveal what exists there. */
   #assertInSight({ at }: PathWalk, path: string): void {
     if (!this.scope.touches(at)) this.scope.assert({ address: at, need: 'read' }, path);
   }
@@ -231,7 +230,7 @@ export class RootedPaths implements Paths {
   }
 }
 
-/** Links that lead to each other, as a walk says it. */
+/** Whether the error of a walk reports links that lead to each other. */
 function isCircle(error: unknown): error is HostlerError {
   return error instanceof HostlerError && error.reason === 'IMAGE_NOT_FOUND';
 }

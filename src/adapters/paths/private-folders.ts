@@ -6,12 +6,13 @@ import { procPath } from '../linux/proc-path.js';
 import { emptyInThread } from '../trees/tree-thread.js';
 import type { Handle } from '../../domain/ports/handles.js';
 
-/** Folders in which the daemon works begin so; nobody else's names may. */
+/** Names of folders in which the daemon works begin with this; no caller may use such a name. */
 export const PRIVATE_PREFIX = '.hostler-';
 
 /**
- * Removes a private folder and what is in it, whole trees too; the paths that were removed, of a
- * tree only the top. None when it is not there, and where trees in it are to be left.
+ * Removes a private folder with its content, including whole trees. Returns the removed paths; for
+ * a tree, only its top. Returns none if the folder does not exist, or if trees in it are to be
+ * kept.
  */
 export async function removePrivateFolder(
   parent: Handle,
@@ -32,7 +33,7 @@ export async function removePrivateFolder(
     if (hasTrees) await emptyInThread(folder, { path: `${parentPath}/${name}` });
     else for (const file of files) await unlink(procPath({ handle: folder, name: file }));
     await rmdir(procPath({ handle: parent, name })).catch((error: unknown) => {
-      // Another process removed the whole tree meanwhile.
+      // Another process removed the whole tree in the meantime.
       if (errnoOf(error) !== 'ENOENT') throw error;
     });
     return [...files.map((file) => `${parentPath}/${name}/${file}`), `${parentPath}/${name}`];
@@ -42,8 +43,8 @@ export async function removePrivateFolder(
 }
 
 /**
- * The same for a folder that is open, without opening anything: it works when no descriptor is
- * left. Undefined when there is more in it than these names; then some of it is still there.
+ * The same for an open folder, without opening a file: works when no descriptor is free. Undefined
+ * if the folder holds other names as well; some of its content then remains.
  */
 export async function removeByNames(
   parent: Handle,
@@ -64,13 +65,13 @@ export async function removeByNames(
     return [...removed, `${parentPath}/${folder.name}`];
   } catch (error) {
     if (errnoOf(error) === 'ENOTEMPTY') return undefined;
-    // Another process removed the whole tree meanwhile.
+    // Another process removed the whole tree in the meantime.
     if (errnoOf(error) === 'ENOENT') return removed;
     throw error;
   }
 }
 
-/** Space that the files of a private folder take; undefined where there is none. */
+/** Space that the files of a private folder occupy; undefined if it does not exist. */
 export async function privateFolderBytes(parent: Handle, name: string): Promise<bigint | undefined> {
   const folder = await openFolder(parent, name).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return undefined;
@@ -81,7 +82,7 @@ export async function privateFolderBytes(parent: Handle, name: string): Promise<
     let sum = 0n;
     for (const file of await readdir(procPath({ handle: folder }))) {
       const found = await lstat(procPath({ handle: folder, name: file }), { bigint: true }).catch((error: unknown) => {
-        // A tool at work has removed it, or given it another name.
+        // A running tool has removed or renamed it.
         if (errnoOf(error) === 'ENOENT') return undefined;
         throw error;
       });

@@ -10,12 +10,14 @@ import type { Root } from './roots.js';
 import { procPath } from '../linux/proc-path.js';
 
 const PRIVATE_MODE = 0o700;
-/** A file of so much, with one byte at its end, shows whether holes take space. */
+/** Size of a file with a single byte at its end, which shows whether holes occupy space. */
 const SPARSE_BYTES = 4 * 1024 * 1024;
-/** What a filesystem answers that cannot do it. */
+/** What a filesystem answers that does not support the call. */
 const CANNOT = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM', 'EXDEV', 'ENOTTY', 'EMLINK'];
 
-/** Tries in a private folder what a root's filesystem can do; the folder is gone afterwards. */
+/**
+ * Tries in a private folder what a root's filesystem supports; the folder is removed afterwards.
+ */
 export async function probeRoot(root: Root, agentId: string): Promise<RootFeatures> {
   const filesystemType = (await mountOf(root.handle, await readMounts()))?.type ?? '';
   if (root.access === 'read-only')

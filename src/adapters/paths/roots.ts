@@ -13,38 +13,40 @@ export interface RootConfig {
   /** False: every image in it is untrusted. */
   readonly trusted: boolean;
   readonly attributes: FileAttributes;
-  /** The daemon's own, such as its cache: it is reached also where it lies in a closed folder. */
+  /**
+   * A root of the daemon, such as its cache: it can be reached even if it lies in a closed folder.
+   */
   readonly kept?: true;
 }
 
-/** A configured root, held open for as long as the daemon lives. */
+/** A configured root, held open for the life of the daemon. */
 export interface Root extends RootConfig {
   readonly realPath: string;
   /**
-   * Another one after something was mounted there: to be asked for at the beginning of a walk,
-   * inside the gate.
+   * Changes when another filesystem is mounted there: read it at the beginning of a walk, inside
+   * the gate.
    */
   readonly handle: FileHandle;
-  /** Of that folder. */
+  /** Identity of that folder. */
   readonly identity: FileIdentity;
-  /** Where the filesystem is mounted that it lies on. */
+  /** Mount point of the filesystem of the root. */
   readonly mountPoint: string;
   readonly gate: RootGate;
 }
 
-/** What is to be known of roots. */
+/** Events of roots that are logged. */
 export interface RootEvents {
-  /** A root is followed onto another mount. */
+  /** A root now leads to another mount. */
   followed(path: string, mountPoint: string): void;
-  /** A root that is being opened does not answer; again and again until it does. */
+  /** A root that is being opened does not answer; called repeatedly until it does. */
   waits(path: string): void;
 }
 
 const NOBODY: RootEvents = { followed: () => undefined, waits: () => undefined };
 
 /**
- * Opens the roots where they really are, one after the other. Fails with OwnFileError when one is
- * not a folder.
+ * Opens the roots at their real paths, one after the other. Fails with OwnFileError if one is not a
+ * folder.
  */
 export async function openRoots(configs: readonly RootConfig[], patienceMs: number, events = NOBODY): Promise<Root[]> {
   const roots: Root[] = [];
@@ -86,7 +88,7 @@ async function openPlace(path: string, localMounts: LocalMounts, events: RootEve
   return { realPath, place: await RootPlace.open(realPath, localMounts, onFollowed) };
 }
 
-/** The innermost root that holds a path, with the path's components below it. */
+/** The innermost root that contains a path, with the path's components below it. */
 export function findRoot(
   roots: readonly Root[],
   path: string,

@@ -1,4 +1,4 @@
-/** Other agents, as a client of theirs. */
+/** The client of other agents. */
 import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import type { FarAgent, FarAgents } from '../../domain/copy/agents.js';
 import { HostlerError } from '../../domain/model/errors.js';
@@ -12,18 +12,18 @@ import { tracedCall } from './traced-calls.js';
 
 export interface PeersConfig {
   readonly peers: readonly Peer[];
-  /** By which others know this agent. */
+  /** The name by which other hosts know this agent. */
   readonly ownHost: string | undefined;
   readonly tls: TlsPaths | undefined;
   readonly patience: Patience;
 }
 
 /**
- * Of one message of a peer. A page of 2,000 extents has at most 76 KB, all others are shorter; 1
- * MiB of extents held the main thread for 75 ms.
+ * Limit for one message of a peer. A page of 2,000 extents has at most 76 KB, all others are
+ * shorter; 1 MiB of extents blocked the main thread for 75 ms.
  */
 const MAX_MESSAGE_BYTES = 96 * 1024;
-/** Digests of large images, and copies, are as long as they are. */
+/** Digests of large images, and copies, may take any time. */
 const KEEPALIVE = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 10_000,
@@ -51,7 +51,7 @@ export class PeerAgents implements FarAgents {
         `no [[peers]] of the configuration is ${host}, or [tls] or [exports] is missing`,
         { facts: { host } },
       );
-    // Made anew, so that a renewed certificate is taken up.
+    // Read for each connection, so that a renewed certificate is used.
     const proof = await channelCredentials(tls).catch((cause: unknown) => {
       if (!(cause instanceof TlsFilesBroken)) throw cause;
       throw new HostlerError('REMOTE_REFUSED', `${host} refuses the certificate of this agent: ${cause.message}`, {
@@ -64,7 +64,7 @@ export class PeerAgents implements FarAgents {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc.ssl_target_name_override': peer.host,
       'grpc.default_authority': peer.host,
-      // Otherwise a broken line to one address is shared, with its backoff, by the next call.
+      // Otherwise the next call would share a broken connection to the address, and its backoff.
       'grpc.use_local_subchannel_pool': 1,
       interceptors: [tracedCall, ...(caller === undefined ? [] : [tellFor(caller)])],
     };
@@ -82,7 +82,7 @@ export class PeerAgents implements FarAgents {
   }
 }
 
-/** Every call says for whom it is. */
+/** Adds the caller on whose behalf each call is made. */
 function tellFor(caller: string): Interceptor {
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {

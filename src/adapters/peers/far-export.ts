@@ -1,6 +1,5 @@
 /**
- * What another agent answers about an export, checked before anything relies on it: parts of it
- * become options of a tool.
+ * A peer's answer about an export, checked before it is used: parts of it become options of a tool.
  */
 import { BlockList, isIP } from 'node:net';
 import type { FarExport } from '../../domain/copy/agents.js';
@@ -13,20 +12,20 @@ const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 const PLACE = /^(.*):([0-9]{1,5})$/;
 const [MAX_PORT, MAX_KEY_BYTES, MAX_FINGERPRINT] = [65_535, 256, 256];
 
-/** An agent, and where exports of it may lie. */
+/** A peer, and where its exports may be served. */
 export interface ExportingPeer {
   readonly host: string;
   /** HOST:PORT */
   readonly address: string;
-  /** The address and port that the call went to. */
+  /** The address and port of the connection to the peer. */
   readonly connected: string;
-  /** CIDR ranges in which it serves exports beside its own address. */
+  /** CIDR ranges in which it may serve exports, in addition to its own address. */
   readonly exportNetworks: readonly string[];
 }
 
 /**
- * Whether we may connect there because the peer says so: to where it was asked itself, or to where
- * the configuration says.
+ * Whether the daemon may connect to an address that the peer named: only the peer's own address, or
+ * one in the configured ranges.
  */
 function isPlaceOf(host: string, { address, connected, exportNetworks }: ExportingPeer): boolean {
   if (host === hostOf(address)) return true;
@@ -50,7 +49,7 @@ function hostOf(place: string): string {
   return plain(place.slice(0, place.lastIndexOf(':')));
 }
 
-/** Fails with REMOTE_UNREACHABLE when it is not what an agent answers. */
+/** Fails with REMOTE_UNREACHABLE if it is not a valid answer of an agent. */
 export function exportOf(
   { address, exportId, key, lengthBytes, fingerprint }: OpenExportResponse,
   peer: ExportingPeer,
@@ -74,7 +73,7 @@ function plain(host: string): string {
   return host.replaceAll(/[[\]]/g, '');
 }
 
-/** What no agent sends: nothing of it is used. */
+/** For an answer that no agent sends: no part of it is used. */
 export function nonsense(host: string, what: string): HostlerError {
   return new HostlerError('REMOTE_UNREACHABLE', `${host} does not answer as an agent does: ${what}`, {
     facts: { host },

@@ -1,4 +1,4 @@
-/** What a far agent's failure means here. */
+/** Translates a peer's failure. */
 import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { HostlerError } from '../../domain/model/errors.js';
 import { isReasonWord, namedError } from '../../domain/model/reasons/named-elsewhere.js';
@@ -7,14 +7,14 @@ import { Status } from '../../gen/google/rpc/status.js';
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 
 const INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
-/** gRPC's numbers. */
+/** gRPC's status codes. */
 const [CANCELLED, PERMISSION_DENIED, UNAUTHENTICATED] = [1, 7, 16];
-/** What a handshake says that fails because of a certificate: ours, or theirs. */
+/** Messages of a handshake that failed because of a certificate, on either side. */
 const CERTIFICATE = /certificate|self.signed|altnames|SSL|TLS|EPROTO|alert/i;
-/** These say something of our own right to call. */
+/** These reasons are about this agent's own right to call. */
 const REFUSALS: readonly Reason[] = ['METHOD_NOT_ALLOWED', 'NOT_AUTHENTICATED'];
 
-/** Never throws, whatever the far end has sent: it runs where nobody could catch that. */
+/** Never throws, whatever the peer sent: it runs where no caller could catch an error. */
 export function farFailure(host: string, error: unknown): HostlerError {
   if (error instanceof HostlerError) return error;
   if (!isServiceError(error)) return new HostlerError('BUG', `the call to ${host} broke`, { cause: error });
@@ -34,9 +34,7 @@ export function farFailure(host: string, error: unknown): HostlerError {
   });
 }
 
-/**
- * The word that the far end gives as its reason; undefined where it gives none that can be read.
- */
+/** The reason in the peer's answer; undefined if there is none that can be read. */
 function reasonOf(metadata: Metadata): string | undefined {
   try {
     const [packed] = metadata.get('grpc-status-details-bin');
@@ -45,7 +43,7 @@ function reasonOf(metadata: Metadata): string | undefined {
     const { reason } = info === undefined ? { reason: '' } : ErrorInfo.decode(info.value);
     return isReasonWord(reason) ? reason : undefined;
   } catch {
-    return undefined; // these bytes are no Status: the code alone has to tell
+    return undefined; // the bytes are not a Status: only the code remains
   }
 }
 

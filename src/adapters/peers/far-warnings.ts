@@ -1,11 +1,11 @@
-/** What a far agent has to say of an operation although it succeeded there. */
+/** Warnings of an operation that succeeded on a peer. */
 import { WARNINGS, type Warning } from '../../domain/operations/record.js';
 import type { GetOperationResponse } from '../../gen/hostler/v1/operation_service.js';
 
-/** As many as an operation has at most; of a message the beginning says enough. */
+/** An operation has at most this many warnings; a longer message is truncated. */
 const [MOST, MOST_CHARACTERS] = [64, 2000];
 
-/** Its warnings, as ours, with the host's name; one whose reason is not known here is left out. */
+/** The peer's warnings with its host name; a warning with an unknown reason is left out. */
 export function warningsOf(host: string, { operation }: GetOperationResponse): readonly Warning[] {
   return (operation?.warnings ?? []).slice(0, MOST).flatMap(({ reason, message }) => {
     const known = WARNINGS.find((each) => each === reason);
@@ -13,7 +13,7 @@ export function warningsOf(host: string, { operation }: GetOperationResponse): r
   });
 }
 
-/** What is done is done, though nobody knows what it warned of. */
+/** The operation succeeded, but its warnings could not be read. */
 export function unheardWarnings(host: string, why: string): Warning {
   return { reason: 'AFTERWARDS_FAILED', message: `${host} does not say what the copy there warns of: ${why}` };
 }

@@ -3,11 +3,11 @@ import type { HostlerError } from '../../domain/model/errors.js';
 import { orAborted } from '../../domain/model/async.js';
 
 /**
- * The messages of a call as they come. Ends the call when nobody wants them any more. Fails with
- * the signal's reason, with what `onSilence` says when nothing new comes for so long, and as the
+ * The messages of a call as they arrive. Cancels the call when the reader stops. Fails with the
+ * signal's reason, with the error of `onSilence` if nothing new arrives for that time, and as the
  * call does.
- * @param isNew whether a message ends the silence: one that says next to nothing would keep the
- * call open for ever
+ * @param isNew whether a message counts as new: messages without progress would keep the call open
+ * forever
  */
 export async function* messagesOf<T>(
   stream: ClientReadableStream<T>,

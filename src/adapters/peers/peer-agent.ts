@@ -1,4 +1,4 @@
-/** One agent of another host: what is asked of it. */
+/** The agent of another host, and the requests to it. */
 import { Metadata, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
 import type { ImageAddress } from '../../domain/model/address.js';
 import type { DataExtent } from '../../domain/model/block-digest.js';
@@ -24,35 +24,35 @@ import { unheardWarnings, warningsOf } from './far-warnings.js';
 import { messagesOf } from './patient-stream.js';
 
 export interface Peer {
-  /** As requests and its certificate name it. */
+  /** The name of the host in requests and in its certificate. */
   readonly host: string;
   /** HOST:PORT */
   readonly address: string;
   readonly trusted: boolean;
-  /** CIDR ranges in which it serves exports beside its own address. */
+  /** CIDR ranges in which it may serve exports, in addition to its own address. */
   readonly exportNetworks: readonly string[];
 }
 
-/** How long others are waited for. */
+/** Time limits for peers. */
 export interface Patience {
-  /** A call that answers once. */
+  /** For a call with a single answer. */
   readonly answerMs: number;
-  /** An operation, or a list, of which nothing new is heard. */
+  /** For an operation, or a list, without news. */
   readonly silenceMs: number;
 }
 /** sha256 in hex. */
 const DIGEST = /^[0-9a-f]{64}$/;
-/** Those of a copy in which progress is shown. */
+/** The phases of a copy in which progress is shown. */
 const PHASES = new Map<OperationPhase, Phase>([
   [OperationPhase.OPERATION_PHASE_COPYING, 'COPYING'],
   [OperationPhase.OPERATION_PHASE_VERIFYING, 'VERIFYING'],
 ]);
 const NOBODY_CANCELS = new AbortController().signal;
 
-/** Fewer extents are no progress; an agent sends 2,000 at a time. */
+/** Fewer extents do not count as progress; an agent sends 2,000 at a time. */
 const LEAST_EXTENTS = 1000;
 
-/** Whether so many have come since it was last so. */
+/** Whether at least this many have arrived since the last time that it was true. */
 function enough<T>(least: number, countOf: (message: T) => number): (message: T) => boolean {
   let count = 0;
   return (message) => {
@@ -64,7 +64,7 @@ function enough<T>(least: number, countOf: (message: T) => number): (message: T)
 }
 
 /**
- * One agent, by a channel of its own, which `close` closes. Fails as its RPCs do, with
+ * One agent, with its own channel, which `close` closes. Fails as its RPCs do, with
  * REMOTE_UNREACHABLE and STALLED.
  */
 export class PeerAgent implements FarAgent {
@@ -117,7 +117,8 @@ export class PeerAgent implements FarAgent {
     ).catch((error: unknown) => {
       const { host } = this.peer;
       if (asHostlerError(error).reason !== 'EXPORT_NOT_FOUND') throw error;
-      // Nobody read for too long, or it restarted. It can be opened again.
+      // The peer closed the export because it was idle too long, or the peer restarted. The export
+      // can be opened again.
       throw new HostlerError('REMOTE_UNREACHABLE', `${host} has ended the export meanwhile`, {
         facts: { host },
         cause: error,
@@ -146,7 +147,7 @@ export class PeerAgent implements FarAgent {
     };
   }
 
-  /** The events of an operation do not have them. */
+  /** The events of an operation do not contain its warnings. */
   async #warnings(operationId: string, signal: AbortSignal): Promise<readonly Warning[]> {
     const { host } = this.peer;
     try {
@@ -156,7 +157,7 @@ export class PeerAgent implements FarAgent {
       );
       return warningsOf(host, answer);
     } catch (error) {
-      // It has its name there: no failure, and no cancel, takes that back.
+      // The file is published there: neither a failure nor a cancel can undo that.
       return [unheardWarnings(host, asHostlerError(error).message)];
     }
   }
@@ -190,8 +191,8 @@ export class PeerAgent implements FarAgent {
   }
 
   /**
-   * The last event. A cancel here, or that it is given up, is a cancel there, and waited for; it
-   * may come too late.
+   * Returns the last event. A cancel here, or giving up, cancels the operation on the peer and
+   * waits for that; it may come too late.
    */
   async #follow(
     stream: ClientReadableStream<OperationEvent>,
@@ -205,7 +206,7 @@ export class PeerAgent implements FarAgent {
         if (event.progress !== undefined) onProgress(progressOf(event.progress), PHASES.get(event.phase));
       }
     } catch (error) {
-      // What the call itself ends with is the operation's end, or the line's.
+      // The call's own error is the end of the operation, or of the connection.
       if (!(error instanceof HostlerError)) throw farFailure(this.peer.host, error);
       const done = last === undefined ? undefined : await this.#cancel(last.operationId);
       if (done === undefined) throw error;
@@ -217,8 +218,8 @@ export class PeerAgent implements FarAgent {
   }
 
   /**
-   * Ends it there; its last event where it has succeeded all the same. One whose agent has gone
-   * needs no end.
+   * Cancels the operation on the peer. Returns its last event if it succeeded nevertheless. If the
+   * agent is gone there is nothing to cancel.
    */
   async #cancel(operationId: string): Promise<OperationEvent | undefined> {
     try {
@@ -226,7 +227,7 @@ export class PeerAgent implements FarAgent {
         (done) => this.operations.cancelOperation({ operationId, labels: {} }, new Metadata(), this.#deadline(), done),
         NOBODY_CANCELS,
       ).catch((error: unknown) => {
-        // It gets its name at this moment.
+        // The file is being published at this moment.
         if (asHostlerError(error).reason !== 'NOT_CANCELLABLE') throw error;
       });
       const limit = AbortSignal.timeout(this.patience.answerMs);
@@ -234,7 +235,7 @@ export class PeerAgent implements FarAgent {
       for await (const event of this.#messages(this.operations.watchOperation({ operationId }), limit)) last = event;
       return last?.state === OperationState.OPERATION_STATE_SUCCEEDED ? last : undefined;
     } catch {
-      // Nobody can tell; the far agent cleans up by itself.
+      // The outcome is unknown; the peer cleans up by itself.
       return undefined;
     }
   }
@@ -267,7 +268,7 @@ function wireRequest({ bytesPerSecond, ...request }: PullRequest, ownHost: strin
     remoteSide: RemoteSide.REMOTE_SIDE_SOURCE,
     engine: CopyEngine.COPY_ENGINE_NBD_TLS,
     bandwidthBytesPerSecond: bytesPerSecond,
-    // The far operation continues without us, and our next attempt finds it.
+    // The operation on the peer continues without this call, and the next attempt finds it.
     detach: true,
   });
 }

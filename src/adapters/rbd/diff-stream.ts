@@ -1,13 +1,13 @@
 import { HostlerError } from '../../domain/model/errors.js';
 
 const HEADER = 'rbd diff v1\n';
-/** Tags with what follows them: a name with its length, a number, or an offset and a length. */
+/** Tags with their content: a name with its length, a number, or an offset and a length. */
 const [FROM, TO, SIZE, DATA, ZEROS, END] = ['f', 't', 's', 'w', 'z', 'e'];
 const NUMBER_BYTES = 8;
 
 /**
- * What an image holds, as `rbd export-diff` writes it (Ceph, doc/dev/rbd-diff.rst): data where
- * there is any, in order.
+ * The content of an image in the format of `rbd export-diff` (Ceph, doc/dev/rbd-diff.rst): the
+ * data, in order.
  */
 export class DiffStream {
   #rest: Buffer = Buffer.alloc(0);
@@ -18,19 +18,19 @@ export class DiffStream {
   /** @param sink takes data and runs of zeros in order, without gaps; zeros in steps */
   constructor(private readonly sink: { update(data: Buffer): void; zerosInSteps(bytes: bigint): Iterable<void> }) {}
 
-  /** In steps: however long a hole is, others can have their turn. */
+  /** In steps, so that other work gets a turn however long a hole is. */
   *push(chunk: Buffer): Generator<void, void> {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     while (yield* this.#step());
   }
 
-  /** What is left of the image are zeros, in steps as `push`. Fails when the stream broke off. */
+  /** The rest of the image is zeros, in steps as for `push`. Fails if the stream was cut off. */
   *end(lengthBytes: bigint): Generator<void, void> {
     if (this.#left > 0 || this.#rest.length > 0) throw broken();
     yield* this.#skipTo(lengthBytes);
   }
 
-  /** False when more bytes are needed. */
+  /** False if more bytes are needed. */
   *#step(): Generator<void, boolean> {
     if (!this.#begun) return this.#header();
     if (this.#left > 0) return this.#data();

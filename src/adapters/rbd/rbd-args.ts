@@ -1,6 +1,6 @@
 /**
- * Command lines of `rbd`. Names go into options of their own, so that none is taken for another's
- * part.
+ * Command lines of `rbd`. Each name is a separate option, so that none is parsed as part of
+ * another.
  */
 import type { Pool, RbdImage } from '../qemu/rbd-pool.js';
 

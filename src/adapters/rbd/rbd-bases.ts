@@ -19,10 +19,7 @@ import { clusterAccess } from './rbd.js';
 import type { FileRef, Resolved } from '../../domain/ports/handles.js';
 import type { ResolvedTarget } from '../../domain/ports/targets.js';
 
-/**
- * Begins the names of bases. No caller can name one, so that no caller can put one there for others
- * to find.
- */
+/** Prefix of the names of bases. No caller can use such a name, so no caller can plant a base. */
 export const BASE_PREFIX = `${PRIVATE_PREFIX}base-`;
 const SNAPSHOT = 'base';
 const [SOURCE_KEY, CHECKSUM_KEY, USED_KEY] = ['hostler.source', 'hostler.checksum', 'hostler.used'];
@@ -30,7 +27,7 @@ const GUARDED_KEY = 'hostler.guarded';
 const VALIDATOR_KEY = 'hostler.validator';
 const [PINNED_KEY, PINNED] = ['hostler.pinned', 'yes'];
 
-/** Bases in pools, each with one snapshot, of which disks are clones. */
+/** Bases in pools, each with one snapshot of which disks are clones. */
 export class RbdBases implements PoolBases {
   /** @param pools that keep bases, for themselves and for the other pools of their clusters */
   constructor(
@@ -39,7 +36,7 @@ export class RbdBases implements PoolBases {
     private readonly options: {
       readonly pools: readonly Pool[];
       readonly clock: () => number;
-      /** Begins the names of what this daemon keeps for itself. */
+      /** Prefix of the images that this daemon keeps for itself. */
       readonly mark: string;
     },
   ) {}
@@ -70,7 +67,7 @@ export class RbdBases implements PoolBases {
     };
   }
 
-  /** As a clone sees it: its snapshot. */
+  /** The source for a clone: the snapshot of the base. */
   source(address: ImageAddress): Promise<Resolved> {
     return this.#look(this.#imageAt(address), 'unread');
   }
@@ -159,7 +156,9 @@ export class RbdBases implements PoolBases {
     throw new HostlerError('IMAGE_IN_USE', `the base ${id} is ${why}`, { facts: { cache_id: id } });
   }
 
-  /** Removes what nobody was served by for so long, and no disk is a clone of; what was removed. */
+  /**
+   * Removes bases that were not used for this time and have no clones. Returns what was removed.
+   */
   async expire(maxAgeMs: number): Promise<readonly string[]> {
     const removed: string[] = [];
     for (const pool of this.options.pools) {
@@ -179,8 +178,8 @@ export class RbdBases implements PoolBases {
   }
 
   /**
-   * First the name goes, so that nobody finds half of it; of a base that got a clone meanwhile it
-   * comes back. False: it has clones.
+   * Renames the base first, so that no other host finds a partly removed one; if it got a clone in
+   * the meantime, it gets its name back. False: it has clones.
    */
   async #remove(base: RbdImage, info: RbdInfo): Promise<boolean> {
     if ((await this.images.children(base)).length > 0) return false;
@@ -218,7 +217,7 @@ export class RbdBases implements PoolBases {
     return { pool: this.#keeper(name), namespace: '', image: `${BASE_PREFIX}${id}` };
   }
 
-  /** As a caller names it: `rbd:POOL/ID`. */
+  /** The base by a caller's name for it, `rbd:POOL/ID`. */
   #named(id: string, need: 'read' | 'write'): RbdImage {
     const [name = '', digits = ''] = id.slice('rbd:'.length).split('/');
     this.paths.openWhole(name, need);

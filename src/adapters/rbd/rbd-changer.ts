@@ -6,7 +6,7 @@ import { imageWords, resizeWords } from './rbd-args.js';
 import { addressOf, type RbdImages } from './rbd-images.js';
 import type { Layer, ToolRun } from '../../domain/ports/tools.js';
 
-/** Changes images of clusters where they are. The cluster does the work. */
+/** Changes images of clusters in place. The cluster does the work. */
 export class RbdChanger implements ImageChanger {
   constructor(private readonly images: RbdImages) {}
 
@@ -21,25 +21,25 @@ export class RbdChanger implements ImageChanger {
     await this.#work(imageIn(image), resizeWords(imageIn(image), sizeBytes, shrink), tool);
   }
 
-  /** A clone's parent cannot change, so that the clone can only stand alone. */
+  /** The parent of a clone cannot be changed, so the clone can only become standalone. */
   async copyUp(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void> {
     if (base.length > 0) throw unsupported('an image of a cluster keeps its parent, or stands alone');
     await this.#flatten(imageIn(image), tool);
   }
 
-  /** The cluster takes the parent away when it has copied all of it. */
+  /** The cluster removes the parent when all of it is copied. */
   assertCopied(): Promise<void> {
     return Promise.resolve();
   }
 
   async setBase(_image: Written, base: unknown): Promise<void> {
-    // Flattening has taken the parent away.
+    // Flattening has removed the parent.
     if (base !== undefined) throw unsupported('an image of a cluster keeps its parent, or stands alone');
     return Promise.resolve();
   }
 
   /**
-   * Its parent is a snapshot, which nothing can be written into: what both hold becomes the clone's
+   * The parent is a snapshot, which cannot be written to: the content of both becomes the clone's
    * own.
    */
   async commit(image: Written, _depth: number, tool: ToolRun): Promise<void> {

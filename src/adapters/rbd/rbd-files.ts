@@ -22,22 +22,24 @@ import type { ResolvedTarget } from '../../domain/ports/targets.js';
 
 const NS_PER_MS = 1_000_000n;
 /**
- * A cluster writes an image's time down once a minute at the most: it may have changed just now.
+ * A cluster updates an image's time once a minute at most, so the image may have changed just now.
  */
 const UNKNOWN_NS = 1n << 63n;
 
-/** Making a snapshot, on any host, opens the image for a moment; using it keeps it open longer. */
+/**
+ * Creating a snapshot, on any host, opens the image for a moment; using it keeps it open longer.
+ */
 const LOOKS = 4;
 const LOOK_AGAIN_MS = 400;
 
-/** A cluster's manager reports so often: who asks earlier hears the same. */
+/** Interval of a cluster manager's reports; within it a new query returns the same figures. */
 const REPORTS_MS = 5000;
 
-/** Images of clusters in the place of files. */
+/** Images of clusters as files. */
 export class RbdFiles implements Files {
   readonly #usages = new Map<string, { readonly at: number; readonly text: Promise<string> }>();
 
-  /** @param mark begins the names of what this daemon keeps for itself */
+  /** @param mark prefix of the images that this daemon keeps for itself */
   constructor(
     private readonly images: RbdImages,
     private readonly paths: RbdPaths,
@@ -51,14 +53,14 @@ export class RbdFiles implements Files {
   }
 
   /**
-   * First the name is removed, then the image, so the image is always seen whole or not at all. A
-   * crash in between leaves an image whose name says that it is being removed; the sweep of any
-   * host removes it. With a trash it goes there.
+   * Renames the image first and then removes it, so that it is always visible as a whole or not at
+   * all. A crash in between leaves an image whose name marks it as being removed; the sweep of any
+   * host removes it. With a trash it is moved there.
    */
   async remove({ address, directory, name }: ResolvedTarget): Promise<undefined> {
     const image = rbdImage({ handle: directory, name });
     const { cluster, trashHours } = image.pool;
-    // Looked at by us: rbd would move an image to the trash under a client that has it open.
+    // Checked here, because rbd would move an image to the trash while a client has it open.
     await this.images.untilUnwatched(image, () => this.#assertUnwatched(image));
     if (trashHours > 0) {
       const expiry = ['--expires-at', `${String(trashHours)} hours`];
@@ -73,7 +75,7 @@ export class RbdFiles implements Files {
     try {
       await this.images.remove({ ...image, image: gone });
     } catch (error) {
-      // Another client opened or cloned it in the last moment.
+      // Another client opened or cloned it at the last moment.
       await this.images.rename({ ...image, image: gone }, name);
       throw error;
     }
@@ -108,7 +110,7 @@ export class RbdFiles implements Files {
     return { device, inode, lengthBytes: info.size, modifyTimeNs, changeTimeNs };
   }
 
-  /** Whatever a tool has written is in the cluster when the tool has ended. */
+  /** Data that a tool has written is in the cluster when the tool has ended. */
   sync(): Promise<void> {
     return Promise.resolve();
   }
@@ -122,7 +124,7 @@ export class RbdFiles implements Files {
     return (await this.images.look(image))?.usedBytes ?? 0n;
   }
 
-  /** What a volume may take is no affair of a folder's. */
+  /** The space of a volume does not depend on a folder. */
   newRoom(): Promise<bigint> {
     return Promise.resolve(0n);
   }
@@ -141,7 +143,7 @@ export class RbdFiles implements Files {
     });
   }
 
-  /** `ceph` is a quarter of a second of Python. */
+  /** `ceph` takes a quarter of a second to start Python. */
   #usage(cluster: Cluster): Promise<string> {
     const known = this.#usages.get(cluster.name);
     if (known !== undefined && performance.now() - known.at < REPORTS_MS) return known.text;
@@ -152,12 +154,12 @@ export class RbdFiles implements Files {
   }
 }
 
-/** Who has an image of a cluster open: its watchers. Reading it alone leaves no trace. */
+/** Who has an image of a cluster open: its watchers. A client that only reads leaves no trace. */
 export class RbdLocks implements ImageLocks {
   constructor(private readonly images: RbdImages) {}
 
   holder(): Promise<undefined> {
-    // It may be on any host.
+    // The client may be on any host.
     return Promise.resolve(undefined);
   }
 
@@ -198,7 +200,7 @@ export class RbdDependants implements Dependants {
     return { known: true, found };
   }
 
-  /** Clones know their parents by numbers. */
+  /** Clones identify their parents by ids, not names. */
   onName(): ReturnType<Dependants['onName']> {
     return Promise.resolve({ known: true, found: [] });
   }

@@ -10,8 +10,8 @@ import type { Resolved } from '../../domain/ports/handles.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
 /**
- * Hashes an image of a cluster as its data comes by: nothing of it is kept here, and holes do not
- * come.
+ * Hashes an image of a cluster while its data is streamed: nothing is stored here, and holes are
+ * not transferred.
  */
 export class RbdHasher implements BlockHasher {
   constructor(private readonly rbd: Rbd) {}

@@ -19,9 +19,9 @@ import type { Reason } from '../../domain/model/reasons/reasons.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
 const POLL_MS = 1000;
-/** Longer than any watch lasts, short enough that the cluster's list stays short. */
+/** Longer than any watch lasts, and short enough to keep the cluster's blocklist short. */
 const FENCED_SECONDS = 120;
-/** Removing looks at every object where the image has no map of them; `rbd` says each percent. */
+/** Removal checks every object if the image has no object map; `rbd` reports each percent. */
 const NOBODY = plainRun();
 
 /** The address by which callers name the image. */
@@ -29,14 +29,14 @@ export function addressOf(image: RbdImage): ImageAddress {
   return rbdAddress(nameOf(image));
 }
 
-/** What can be asked of an image of a cluster, or done to it, in one step. */
+/** Single queries and actions on images of a cluster. */
 export class RbdImages {
-  /** Clusters that were found to clone protected snapshots only. */
+  /** Clusters that can clone only protected snapshots. */
   readonly #protecting = new Set<string>();
 
   constructor(readonly rbd: Rbd) {}
 
-  /** Undefined when there is no such image. */
+  /** Undefined if the image does not exist. */
   async info(image: RbdImage): Promise<RbdInfo | undefined> {
     const text = await this.#ask(image, ['info', ...imageWords(image), '--format=json']).catch(
       without('IMAGE_NOT_FOUND'),
@@ -45,14 +45,14 @@ export class RbdImages {
   }
 
   /**
-   * The same with the space that it takes with its snapshots. Where the cluster would have to look
-   * for each object, that is as much as it can be at most: its length.
+   * The same with the space that the image and its snapshots occupy. If the cluster would have to
+   * check each object, the space is the largest possible one: the image's length.
    */
   async look(image: RbdImage): Promise<{ readonly info: RbdInfo; readonly usedBytes: bigint } | undefined> {
     const given = new AbortController();
-    // At once with the other question: each costs the start of a tool.
+    // Runs in parallel with the other query: each costs the start of a tool.
     const used = this.#usedBytes(image, given.signal);
-    used.catch(() => undefined); // avoids unhandledRejection; awaited below where it is needed
+    used.catch(() => undefined); // avoids unhandledRejection; awaited below if it is needed
     try {
       const info = await this.info(image);
       if (info === undefined) return undefined;
@@ -87,15 +87,15 @@ export class RbdImages {
     );
   }
 
-  /** To a name that nobody else gives. Fails with IMAGE_NOT_FOUND. */
+  /** Renames the image to a name that no other host uses. Fails with IMAGE_NOT_FOUND. */
   async setAside(image: RbdImage, name: string): Promise<void> {
     await this.#ask(image, ['rename', ...imageWords(image), ...targetWords({ ...image, image: name })]);
   }
 
   /**
-   * Fails with TARGET_EXISTS, IMAGE_NOT_FOUND. Of two hosts that give the same name in the same
-   * moment `rbd` tells both that they have done it, and does it for the first (16.2, seen in one of
-   * five such races): whose image still has its old name has lost.
+   * Fails with TARGET_EXISTS, IMAGE_NOT_FOUND. If two hosts give the same name at the same moment,
+   * `rbd` reports success to both, but renames only the first image (16.2, seen in one of five such
+   * races): a caller whose image still has its old name has lost.
    */
   async rename(image: RbdImage, name: string): Promise<void> {
     await this.setAside(image, name);
@@ -112,14 +112,14 @@ export class RbdImages {
     });
   }
 
-  /** Also a protected one. Fails with IMAGE_HAS_DEPENDANTS. */
+  /** Also removes a protected one. Fails with IMAGE_HAS_DEPENDANTS. */
   async removeSnapshot(image: RbdImage, isProtected: boolean): Promise<void> {
     await this.#assertChildless(image);
     if (isProtected) await this.#ask(image, ['snap', 'unprotect', ...imageWords(image)]);
     await this.#ask(image, ['snap', 'rm', '--no-progress', ...imageWords(image)]);
   }
 
-  /** A clone of a snapshot, which is protected where the cluster wants that. */
+  /** Clones a snapshot, and protects it first if the cluster requires that. */
   async clone(snapshot: RbdImage, target: RbdImage): Promise<void> {
     const words = ['clone', ...imageWords(snapshot), ...targetWords(target)];
     await this.#ask(snapshot, words).catch(async (error: unknown) => {
@@ -131,8 +131,8 @@ export class RbdImages {
   }
 
   /**
-   * A clone of a snapshot that is made for it. Fails with SNAPSHOT_EXISTS, and the snapshot stays
-   * when the clone fails.
+   * Creates a snapshot and clones it. Fails with SNAPSHOT_EXISTS; if the clone fails, the snapshot
+   * stays.
    */
   async cloneNow(snapshot: RbdImage, target: RbdImage): Promise<void> {
     await this.createSnapshot(snapshot);
@@ -142,15 +142,15 @@ export class RbdImages {
 
   async #protect(snapshot: RbdImage): Promise<void> {
     await this.#ask(snapshot, ['snap', 'protect', ...imageWords(snapshot)]).catch((error: unknown) => {
-      // Another client makes a clone of it at the same time.
+      // Another client is cloning it at the same time.
       if (!/already protected/.test(String(asHostlerError(error).cause))) throw error;
     });
   }
 
   /**
-   * Removes an image that has a name of the daemon's, with its snapshots, and the snapshot that was
-   * made for it alone. False: there was none. Fails with IMAGE_IN_USE when it is watched longer
-   * than a killed client would watch it.
+   * Removes an image with a name of the daemon, with its snapshots, and the parent snapshot that
+   * was created for it alone. False: it did not exist. Fails with IMAGE_IN_USE if it is watched
+   * longer than a killed client would watch it.
    */
   async remove(image: RbdImage): Promise<boolean> {
     const info = await this.info(image);
@@ -164,9 +164,9 @@ export class RbdImages {
   }
 
   /**
-   * Shuts out the client that has an image of the daemon open: a tool of ours that was ended.
-   * Otherwise its watch, and perhaps a write on its way, would outlive it by 30 s. A daemon that
-   * may not shut out clients waits instead.
+   * Blocklists the client that has an image of the daemon open: a tool of this daemon that was
+   * ended. Otherwise its watch, and perhaps a pending write, would outlive it by 30 s. A daemon
+   * without the permission to blocklist clients waits instead.
    */
   async fence(image: RbdImage): Promise<void> {
     const watchers = await this.watchers(image).catch(without('IMAGE_NOT_FOUND'));
@@ -177,8 +177,8 @@ export class RbdImages {
   }
 
   /**
-   * Does something that an image must not be watched for; while it is, again, as long as the watch
-   * of a dead client can last.
+   * Runs an action for which the image must not be watched; repeats it while the image is watched,
+   * as long as the watch of a dead client can last.
    */
   async untilUnwatched(image: RbdImage, act: () => Promise<void>): Promise<void> {
     const end = performance.now() + image.pool.cluster.watcherPatienceMs;
@@ -202,15 +202,15 @@ export class RbdImages {
     return parseSnapshots(await this.#ask(image, ['snap', 'ls', ...imageWords(image), '--format=json']));
   }
 
-  /** A base's snapshot that an overlay brought along goes with the overlay. */
+  /** A snapshot that was created for an overlay is removed with the overlay. */
   async #removeOwnSnapshot({ pool }: RbdImage, { parent }: RbdInfo): Promise<void> {
-    // Another pool's may be another cluster's affair, or not ours to write.
+    // The parent's pool may be in another cluster, or read-only for this daemon.
     if (parent?.snapshot.startsWith(PRIVATE_PREFIX) !== true || parent.pool !== pool.name) return;
     const { pool_namespace: namespace, image, snapshot } = parent;
     await this.removeIdleSnapshot({ pool, namespace, image, snapshot });
   }
 
-  /** Removes a snapshot that nobody needs; one that is needed, or gone, stays as it is. */
+  /** Removes a snapshot without clones; one that has clones, or is gone, is left. */
   async removeIdleSnapshot(image: RbdImage): Promise<boolean> {
     const { snapshot, ...whole } = image;
     const found = (await this.snapshots(whole).catch(without('IMAGE_NOT_FOUND')))?.find(
@@ -241,7 +241,7 @@ export class RbdImages {
   }
 }
 
-/** For what may be missing: that is no error. */
+/** Ignores errors with this reason, for what may be missing. */
 export function without(reason: Reason): (error: unknown) => undefined {
   return (error) => {
     if (asHostlerError(error).reason !== reason) throw error;

@@ -1,4 +1,4 @@
-/** What `rbd` and `ceph` say. */
+/** Parsers of the output of `rbd` and `ceph`. */
 import * as z from 'zod';
 import { rbdAddress, type ImageAddress } from '../../domain/model/address.js';
 import { HostlerError } from '../../domain/model/errors.js';
@@ -33,8 +33,7 @@ export function parseInfo(text: string): RbdInfo {
 }
 
 /**
- * Whether the cluster knows which of an image's objects there are; otherwise it would look for each
- * of them.
+ * Whether the cluster has a map of the image's objects; without it, it would check each of them.
  */
 export function hasObjectMap({ features, flags }: RbdInfo): boolean {
   return features.includes('fast-diff') && flags.length === 0;
@@ -48,7 +47,7 @@ export function parentAddress({ parent: from }: RbdInfo): ImageAddress | undefin
 }
 
 const usage = z.object({ images: z.array(z.object({ used_size: whole })) });
-/** With its snapshots: each entry is what it added. */
+/** Includes the snapshots: each entry is what that snapshot added. */
 export function parseUsedBytes(text: string): bigint {
   return parse(usage, text).images.reduce((sum, { used_size: used }) => sum + used, 0n);
 }
@@ -92,7 +91,7 @@ export function parseChildren(text: string): { readonly address: ImageAddress; r
 }
 
 const notes = z.record(z.string(), z.string());
-/** What was written beside an image, by key. */
+/** The metadata of an image, by key. */
 export function parseNotes(text: string): Readonly<Record<string, string>> {
   return parse(notes, text);
 }
@@ -112,10 +111,7 @@ export function parseNamespaces(text: string): string[] {
 const usages = z.object({
   pools: z.array(z.object({ name: z.string(), stats: z.object({ stored: whole, max_avail: whole }) })),
 });
-/**
- * Bytes that a pool's images hold, and bytes that it can still take; copies that the cluster keeps
- * are counted once.
- */
+/** Bytes of a pool's images, and bytes that it can still take; replicas are counted once. */
 export function parsePoolSpace(
   text: string,
   pool: string,
@@ -145,7 +141,7 @@ function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // no JSON is no output that we know; the caller says so
+    return undefined; // not JSON, so not a known output; the caller reports it
   }
 }
 
@@ -164,7 +160,7 @@ const REASONS: Readonly<Record<number, Reason>> = {
   122: 'NO_SPACE',
 };
 
-/** Words that say more than the exit code. */
+/** Messages that are more specific than the exit code. */
 const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
   [/error opening (?:default )?pool|pool .* does not exist|namespace.*does not exist/i, 'POOL_NOT_FOUND'],
   [
@@ -188,7 +184,7 @@ export function rbdError(
 ): HostlerError {
   const last = lastLine(stderr);
   const end = code === undefined ? `signal ${signal ?? 'unknown'}` : `exit code ${String(code)}`;
-  // `ceph` asks for no image: then 2 is a configuration or keyring that is not there.
+  // `ceph` is not called for an image, so its exit code 2 means a missing configuration or keyring.
   const byCode = tool === 'ceph' && code === NO_ENTRY ? undefined : REASONS[code ?? 0];
   const reason = MEANINGS.find(([pattern]) => pattern.test(stderr))?.[1] ?? byCode ?? 'TOOL_FAILED';
   return new HostlerError(reason, `${what}: ${last === '' ? end : last}`, {
@@ -197,7 +193,7 @@ export function rbdError(
   });
 }
 
-/** Progress comes on the same stream, with \r. */
+/** Progress is on the same stream, separated by \r. */
 function lastLine(stderr: string): string {
   const lines = stderr.split(/[\r\n]+/).filter((line) => line.trim() !== '' && parsePercent(line) === undefined);
   return lines.at(-1)?.slice(0, 500) ?? '';

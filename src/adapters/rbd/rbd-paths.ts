@@ -10,7 +10,7 @@ import type { Entry, Resolved, VolumeFacts } from '../../domain/ports/handles.js
 import type { ResolvedTarget } from '../../domain/ports/targets.js';
 import type { Paths } from '../../domain/ports/paths.js';
 
-/** Asks clusters what addresses stand for. Pools are its roots. */
+/** Resolves addresses in clusters. Pools are their roots. */
 export class RbdPaths implements Paths {
   constructor(
     private readonly pools: readonly Pool[],
@@ -27,7 +27,7 @@ export class RbdPaths implements Paths {
     return this.look(handle, address, reading);
   }
 
-  /** What the cluster says of an image now; for an `empty` one the space that it takes is known. */
+  /** The current state of an image; for an `empty` one the used space is known. */
   async look(handle: RbdHandle, address: ImageAddress, content?: 'unread' | 'empty'): Promise<Resolved> {
     const { pool, namespace, image = '', snapshot } = handle;
     const where: RbdImage = { pool, namespace, image, ...(snapshot === undefined ? {} : { snapshot }) };
@@ -58,7 +58,7 @@ export class RbdPaths implements Paths {
     return { objectSizeBytes: info.object_size, ...(parent === undefined ? {} : { parent }), snapshots };
   }
 
-  /** An image's parent, as its cluster names it: it may be one that no caller can name. */
+  /** An image's parent by the cluster's own name: callers may be unable to name it. */
   async named(name: string): Promise<Resolved> {
     const address = asAddress(name);
     const parent = parts(address);
@@ -109,7 +109,7 @@ export class RbdPaths implements Paths {
   }
 
   async #existing(image: RbdImage): Promise<ResolvedTarget['existing']> {
-    // Mostly there is none.
+    // In most cases there is none.
     const info = await this.images.info(image);
     if (info === undefined) return undefined;
     return {
@@ -127,7 +127,7 @@ export class RbdPaths implements Paths {
     return pool;
   }
 
-  /** The same where it is about the pool itself. Fails with ROOT_READ_ONLY, too. */
+  /** The same for requests about the pool itself. Also fails with ROOT_READ_ONLY. */
   openWhole(name: string, need: 'read' | 'write'): Pool {
     const address = `rbd:${name}`;
     const pool = this.open(name, address);
@@ -157,7 +157,7 @@ function assertPublic({ image }: RbdName, address: ImageAddress): void {
     });
 }
 
-/** `rbd` says the same of a missing snapshot as of a missing image. */
+/** `rbd` prints the same for a missing snapshot as for a missing image. */
 function missing({ snapshot }: RbdImage, address: ImageAddress): HostlerError {
   const what = snapshot === undefined ? 'does not exist' : 'does not exist, or has no such snapshot';
   return new HostlerError('IMAGE_NOT_FOUND', `${address} ${what}`, { facts: { path: address } });

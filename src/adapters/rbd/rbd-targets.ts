@@ -13,16 +13,13 @@ import type { RbdPaths } from './rbd-paths.js';
 import type { Resolved } from '../../domain/ports/handles.js';
 import type { StagingFile, StagedImage, PartRequest, ResolvedTarget, Targets } from '../../domain/ports/targets.js';
 
-/** The image that a target replaced waits under this name until the target has its own. */
+/** Suffix of the image that a target replaces, until the target has its name. */
 const OLD = '-old';
-/**
- * Written to the image that is replaced: a sweep that finds this image alone gives it its name
- * back.
- */
+/** Metadata key on the replaced image: a sweep that finds only this image renames it back. */
 const NAME_KEY = 'hostler.name';
-/** Until pools are looked at again where something was left. */
+/** Delay before pools with leftovers are swept again. */
 const AGAIN_MS = 60_000;
-/** Between attempts to remove what could not be removed, such as while the cluster is away. */
+/** Delay between attempts to remove an image, such as while the cluster is unreachable. */
 const OWED_MS = 5000;
 
 export interface RbdTargetOptions {
@@ -36,8 +33,8 @@ export interface RbdTargetOptions {
 }
 
 /**
- * Images are made under a private name in the same pool, and renamed when they are whole. The name
- * carries agent and operation, so that any host finds what an ended daemon left.
+ * Images are created under a private name in the same pool, and renamed when they are complete. The
+ * name contains agent and operation, so that any host can find the leftovers of a daemon.
  */
 export class RbdTargets implements Targets {
   constructor(private readonly options: RbdTargetOptions) {}
@@ -51,7 +48,7 @@ export class RbdTargets implements Targets {
     return new RbdPart(target, this.#partName(operationId), beside, overwrite, options);
   }
 
-  /** The target itself may be the base of an overlay: its snapshot goes too. */
+  /** The target itself may be the base of an overlay, so its snapshot is removed too. */
   async clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]> {
     const { directory, name } = target;
     const part = rbdImage({ handle: directory, name: this.#partName(operationId) });
@@ -76,7 +73,7 @@ export class RbdTargets implements Targets {
           else left ||= !isAtWork(operationOf(image));
         }
       } catch (error) {
-        // Such as a cluster that is away.
+        // For example, the cluster is unreachable.
         this.options.log.failed(`pool ${pool.name}`, error);
         left = true;
       }
@@ -85,7 +82,9 @@ export class RbdTargets implements Targets {
     return removed;
   }
 
-  /** What another host left may be too young yet, and a cluster comes back. */
+  /**
+   * Leftovers of another host may still be too recent, and a cluster may become reachable again.
+   */
   #sweepLater(isAtWork: (operationId: string) => boolean): void {
     const patience = this.options.pools.map(({ cluster }) => cluster.abandonedMs);
     void (async () => {
@@ -107,7 +106,8 @@ export class RbdTargets implements Targets {
   }
 
   /**
-   * Our own: no operation of this life is at it. Another host's: nobody has it open, and it is old.
+   * An image of this agent is abandoned if its operation is not running; one of another host if no
+   * client has it open and it is old enough.
    */
   async #isAbandoned(image: RbdImage, isAtWork: (operationId: string) => boolean): Promise<boolean> {
     const { agentId, images, clock } = this.options;
@@ -120,12 +120,13 @@ export class RbdTargets implements Targets {
   }
 
   /**
-   * Nothing of an operation stays: a replaced image that has lost its name gets it back, what was
-   * being made is removed.
+   * Removes the leftovers of an operation: a replaced image that has lost its name gets it back, an
+   * unfinished image is removed.
    */
   async #restoreAndRemove(part: RbdImage): Promise<string[]> {
     const { images, agentId } = this.options;
-    // A client that has one of our images open is a tool of an earlier start, which has been ended.
+    // A client that has one of this agent's images open is a tool of an earlier run, which has
+    // ended.
     if (part.image.startsWith(`${PRIVATE_PREFIX}${agentId}-`)) await images.fence(part);
     const old = { ...part, image: `${part.image}${OLD}` };
     const removed: string[] = [];
@@ -143,7 +144,7 @@ export class RbdTargets implements Targets {
     return `${PRIVATE_PREFIX}${this.options.agentId}-${operationId}`;
   }
 
-  /** Removed as soon as that can be done, in the background. */
+  /** Removes the image in the background as soon as possible. */
   #owe(part: RbdImage): void {
     const { log } = this.options;
     void (async () => {
@@ -160,14 +161,14 @@ export class RbdTargets implements Targets {
 }
 
 /**
- * The part of an operation that left this image: itself, the part whose target was replaced, or an
- * image on its way out.
+ * The staged image of the operation that left this image: the image itself (also one that is being
+ * removed), or the image that replaced it.
  */
 function partOf(image: RbdImage): RbdImage {
   return image.image.endsWith(OLD) ? { ...image, image: image.image.slice(0, -OLD.length) } : image;
 }
 
-/** The last part of a private name: ids of agents and operations have no dash. */
+/** The operation id at the end of a private name: ids of agents and operations contain no dash. */
 function operationOf(image: RbdImage): string {
   return partOf(image).image.split('-').at(-1) ?? '';
 }
@@ -232,7 +233,7 @@ class RbdPart implements StagedImage {
     await images.rbd.ask(this.handle.pool.cluster, this.target.address, resizeWords(this.#image, lengthBytes, true));
   }
 
-  /** What the cluster has acknowledged is durable. */
+  /** Acknowledged writes are durable in the cluster. */
   seal(content?: 'empty'): Promise<Resolved> {
     const { pool, namespace, access } = this.handle;
     return this.options.paths.look(new RbdHandle(pool, namespace, access, this.name), this.target.address, content);
@@ -249,7 +250,7 @@ class RbdPart implements StagedImage {
 
   /**
    * A pool cannot replace a name in one step: a sweep that finds the old image without the new one
-   * gives the old one its name back.
+   * renames the old one back.
    */
   async #replace(address: ImageAddress): Promise<void> {
     const { images } = this.options;
@@ -283,14 +284,12 @@ class RbdPart implements StagedImage {
     }
   }
 
-  /** There is no place beside the image in a pool. */
+  /** A pool has no private folder beside the image. */
   takenBytes(): Promise<bigint> {
     return Promise.resolve(0n);
   }
 
-  /**
-   * A tool that writes into an image cannot go on where another stopped: nothing is worth keeping.
-   */
+  /** A tool that writes into an image cannot resume where another stopped, so nothing is kept. */
   async leave(): Promise<bigint> {
     await this.discard();
     return 0n;

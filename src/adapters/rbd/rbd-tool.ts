@@ -11,7 +11,7 @@ import type { Chain, ConvertRequest, CreateRequest, Reflink, ToolRun } from '../
 
 type Backing = NonNullable<CreateRequest['backing']>;
 
-/** Makes images of clusters: empty ones, clones, and what qemu-img writes into them. */
+/** Creates images of clusters: empty ones, clones, and those that qemu-img writes. */
 export class RbdTool {
   constructor(
     private readonly images: RbdImages,
@@ -38,9 +38,7 @@ export class RbdTool {
     await this.images.rbd.ask(image.pool.cluster, addressOf(image), createWords(image, sizeBytes, false), tool);
   }
 
-  /**
-   * Of the snapshot that is named, or of one that is made for this clone alone and has its name.
-   */
+  /** Clones the named snapshot, or creates one with that name for this clone alone. */
   async #clone(image: RbdImage, sizeBytes: bigint, base: Backing, tool: ToolRun): Promise<void> {
     const snapshot = this.#snapshotOf(base.storedName, image);
     if (snapshot.snapshot !== image.image) await this.images.clone(snapshot, image);
@@ -61,7 +59,7 @@ export class RbdTool {
   #snapshotOf(base: string, { pool, image }: RbdImage): RbdImage {
     const name = parseRbdName(base);
     if ('problem' in name) throw new HostlerError('BUG', `the base of a clone is ${name.problem}`);
-    // Pools are configured one by one: two with one cluster are two pools of it.
+    // The base is in a pool of the same cluster, so only the pool's name differs.
     return {
       pool: { ...pool, name: name.pool },
       namespace: name.namespace,
@@ -71,7 +69,7 @@ export class RbdTool {
   }
 }
 
-/** Wipes images of clusters through qemu-img, which says how far it is. */
+/** Wipes images of clusters through qemu-img, which reports progress. */
 export class RbdEraser implements Eraser {
   constructor(private readonly qemu: QemuImg) {}
 
@@ -84,7 +82,7 @@ export class RbdEraser implements Eraser {
   }
 }
 
-/** Copying inside of a cluster, without the bytes coming here. */
+/** Copies inside a cluster, without transferring the bytes to this host. */
 export class RbdCopier implements Reflink {
   constructor(private readonly images: RbdImages) {}
 

@@ -8,13 +8,11 @@ import type { Cluster, ClusterAccess } from '../qemu/rbd-pool.js';
 import { parsePercent, rbdError } from './rbd-output.js';
 import { plainRun, type ToolRun } from '../../domain/ports/tools.js';
 
-/** Of what a tool says on standard error so much is kept while it works. */
+/** How much of a tool's standard error is kept while it works. */
 const SAID = 200;
-/** Times in its answers are in its time zone. */
+/** The tools print times in their local time zone. */
 const ENV = { TZ: 'UTC' };
-/**
- * Nothing has moved for so long, where the configuration gives no limit: `rbd` says each percent.
- */
+/** Stall limit if the configuration has none: `rbd` reports each percent. */
 const STALL_MS = 600_000;
 
 /**
@@ -29,22 +27,19 @@ export class Rbd {
   ) {}
 
   /**
-   * Something small: its output. Fails with ROOT_STALLED when the cluster does not answer in time,
-   * and as `rbdError`.
+   * Runs a short query and returns its output. Fails with ROOT_STALLED if the cluster does not
+   * answer in time, and as `rbdError`.
    */
   async ask(cluster: Cluster, what: string, words: readonly string[], tool?: ToolRun): Promise<string> {
     return this.#ask('rbd', cluster, what, words, tool);
   }
 
-  /** The same of `ceph`. */
+  /** The same for `ceph`. */
   async askCluster(cluster: Cluster, words: readonly string[]): Promise<string> {
     return this.#ask('ceph', cluster, `the cluster ${cluster.name}`, words);
   }
 
-  /**
-   * Something that takes its time, with progress. Fails as `ask`, with STALLED instead of
-   * ROOT_STALLED.
-   */
+  /** Runs a long command with progress. Fails as `ask`, with STALLED instead of ROOT_STALLED. */
   async work(cluster: Cluster, what: string, words: readonly string[], tool: ToolRun): Promise<void> {
     let output = '';
     const call = {
@@ -64,7 +59,7 @@ export class Rbd {
     if (!exit.succeeded) throw rbdError('rbd', what, exit);
   }
 
-  /** Something that prints bytes: each piece as it comes. Fails as `work`. */
+  /** Runs a command that prints bytes, and passes on each chunk as it arrives. Fails as `work`. */
   async read(
     cluster: Cluster,
     what: string,
@@ -130,9 +125,9 @@ function stalled({ name, patienceMs }: Cluster, cause: unknown): HostlerError {
 }
 
 /**
- * What qemu needs of a cluster, read anew each time: keys change. Fails with CLUSTER_UNUSABLE,
- * ACCESS_DENIED, IO_ERROR and HOST_EXHAUSTED, and with ROOT_STALLED where the filesystem of the two
- * files does not answer in time.
+ * The configuration that qemu needs for a cluster, read each time because keys change. Fails with
+ * CLUSTER_UNUSABLE, ACCESS_DENIED, IO_ERROR and HOST_EXHAUSTED, and with ROOT_STALLED if the
+ * filesystem of the two files does not answer in time.
  */
 export async function clusterAccess(cluster: Cluster): Promise<ClusterAccess> {
   const { configFile, keyring } = cluster;
@@ -149,7 +144,7 @@ export async function clusterAccess(cluster: Cluster): Promise<ClusterAccess> {
   return { config: { cluster: config }, key: { secret: Buffer.from(key) } };
 }
 
-/** Sections `[client.NAME]` with `key = BASE64`. */
+/** The key in the section `[client.NAME]` with `key = BASE64`. */
 export function keyOf(keyring: string, user: string): string | undefined {
   let section = '';
   for (const line of keyring.split('\n')) {
@@ -174,7 +169,7 @@ async function read(cluster: Cluster, path: string): Promise<Buffer> {
     return await new PathLooks(patienceMs).ask(path, (at) => readFile(at));
   } catch (error) {
     if (error instanceof HostlerError) throw stalled(cluster, error);
-    // Where they lie on this host is not the caller's affair.
+    // Callers are not told where these files lie on this host.
     const what = `the configuration or keyring of the cluster ${name}`;
     const { reason, message, facts } = systemError(error, what, NOT_THERE);
     throw new HostlerError(reason, message, { facts: { ...facts, path: what, cluster: name }, cause: error });

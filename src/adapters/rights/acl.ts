@@ -1,5 +1,5 @@
 /**
- * Access control lists and capabilities of files as the kernel keeps them (acl(5),
+ * Access control lists and capabilities of files in the kernel's format (acl(5),
  * linux/posix_acl_xattr.h, linux/capability.h).
  */
 
@@ -9,13 +9,11 @@ export const CAPABILITY = 'security.capability';
 
 const HEADER_BYTES = 4;
 const ENTRY_BYTES = 8;
-/** Of an entry: what it is for, what it allows, whom it names. */
+/** Offsets in an entry: its tag, its permissions, its id. */
 const [TAG_AT, RIGHTS_AT, ID_AT] = [0, 2, 4];
 const [USER, GROUP_OBJ, GROUP] = [0x02, 0x04, 0x08];
 
-/**
- * The owner of the capabilities is behind them since revision 3; before, it is root of the host.
- */
+/** Since revision 3 the root id of the capabilities follows them; before, it is the host's root. */
 const REVISION_MASK = 0xff000000;
 const [REVISION_2, REVISION_3] = [0x02000000, 0x03000000];
 const [REVISION_2_BYTES, REVISION_3_BYTES] = [20, 24];
@@ -24,17 +22,14 @@ function* entriesOf(acl: Buffer): Generator<number, void> {
   for (let at = HEADER_BYTES; at + ENTRY_BYTES <= acl.length; at += ENTRY_BYTES) yield at;
 }
 
-/**
- * What a list allows to the file's group itself, which is not what the mode shows: that is the
- * mask.
- */
+/** The permissions of the file's group in a list. The mode shows the mask instead. */
 export function groupRights(acl: Buffer): number {
   for (const at of entriesOf(acl))
     if (acl.readUInt16LE(at + TAG_AT) === GROUP_OBJ) return acl.readUInt16LE(at + RIGHTS_AT);
   return 0;
 }
 
-/** The same list for other ids of the users and groups that it names. */
+/** The list with the ids of its users and groups translated. */
 export function shiftedAcl(acl: Buffer, uid: (id: number) => number, gid: (id: number) => number): Buffer {
   const shifted = Buffer.from(acl);
   for (const at of entriesOf(acl)) {
@@ -46,8 +41,8 @@ export function shiftedAcl(acl: Buffer, uid: (id: number) => number, gid: (id: n
 }
 
 /**
- * In the namespaces of which root the capabilities count, 0 also on the host; undefined: the value
- * is none that the kernel takes.
+ * The root id of the namespaces in which the capabilities are effective, 0 for the host as well;
+ * undefined: the kernel accepts no such value.
  */
 export function capabilityRoot(value: Buffer): number | undefined {
   const revision = value.length < HEADER_BYTES ? 0 : (value.readUInt32LE(0) & REVISION_MASK) >>> 0;
@@ -55,10 +50,7 @@ export function capabilityRoot(value: Buffer): number | undefined {
   return revision === REVISION_2 && value.length === REVISION_2_BYTES ? 0 : undefined;
 }
 
-/**
- * The same capabilities, given by another root: only in a namespace whose root that is do they
- * count.
- */
+/** The capabilities with another root id: they are effective only in a namespace with that root. */
 export function shiftedCapability(value: Buffer, uid: (id: number) => number): Buffer {
   const before = capabilityRoot(value);
   if (before === undefined) return value;

@@ -1,4 +1,4 @@
-/** The thread that carries rights on filesystems that may not answer. */
+/** The thread that carries rights over on filesystems that may stop answering. */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as z from 'zod';
 import { carryRights } from './carry.js';

@@ -1,31 +1,34 @@
-/** What a file that is replaced had beside owner and mode, for the one that gets its name. */
+/** Carries attributes beyond owner and mode from a replaced file to the file that gets its name. */
 import { errnoOf } from '../linux/errno.js';
 import { ACCESS_ACL, CAPABILITY, groupRights } from './acl.js';
 import { Xattrs } from './xattrs.js';
 
 export interface Carried {
-  /** What the new file has not, in words. */
+  /** What the new file lacks, as text. */
   readonly lost: readonly string[];
-  /** Set where the access list was lost: what the file's group may, which the mode does not say. */
+  /**
+   * Set if the access list was lost: the permissions of the file's group, which the mode does not
+   * show.
+   */
   readonly groupRights?: number;
 }
 
-/** They speak of the content that was there, or of where it lay. */
+/** These attributes describe the old content, or where it was stored. */
 const OF_CONTENT = /^(?:security\.(?:ima|evm)|trusted\.overlay\..*)$/;
 
-/** More than these are not carried: each costs two calls. */
+/** Attributes beyond this number are not carried over: each costs two calls. */
 const MOST = 1000;
 
-/** Few enough for the main thread, as far as can be seen. */
+/** Whether the attributes are few enough for the main thread, as far as that is visible. */
 export function hasFew(path: string, few: number): boolean {
   const xattrs = Xattrs.load('itself');
   return xattrs === undefined || (attempt(() => xattrs.names(path), [], 'attributes') ?? []).length <= few;
 }
 
 /**
- * Gives one file the access list, the label and the other attributes of another. Capabilities are
- * not carried: like set-id bits they were given to what was in the file. Where the access list
- * cannot be read, the file's group gets nothing: the mode may show its mask.
+ * Copies the access list, the label and the other attributes of one file to another. Capabilities
+ * are not copied: like set-id bits they were given to the old content. If the access list cannot be
+ * read, the file's group gets no permissions: the mode may show the mask.
  */
 export function carryRights(from: string, to: string): Carried {
   const xattrs = Xattrs.load('itself');
@@ -35,7 +38,7 @@ export function carryRights(from: string, to: string): Carried {
   const found = attempt(() => xattrs.names(from), lost, 'attributes');
   const names = found ?? [];
   let rights = found === undefined ? 0 : undefined;
-  // What the host gives a meaning goes first.
+  // Attributes with a meaning for the host come first.
   const ordered = [...names.filter((name) => !isUsers(name)), ...names.filter(isUsers)];
   if (names.length > MOST) lost.push(`${String(names.length - MOST)} more attributes`);
   for (const name of ordered.slice(0, MOST)) {
@@ -49,7 +52,7 @@ export function carryRights(from: string, to: string): Carried {
     const kept = value !== undefined && attempt(() => (xattrs.set(to, name, value), true), lost, name) === true;
     if (!kept && name === ACCESS_ACL) rights = value === undefined ? 0 : groupRights(value);
   }
-  // The folder's default list is for new files.
+  // The default list of a folder is for new files.
   const inherited =
     !names.includes(ACCESS_ACL) && (attempt(() => xattrs.names(to), lost, 'attributes') ?? []).includes(ACCESS_ACL);
   if (inherited) attempt(() => xattrs.remove(to, ACCESS_ACL), lost, ACCESS_ACL);

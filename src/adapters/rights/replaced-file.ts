@@ -7,12 +7,15 @@ import type { FileRef } from '../../domain/ports/handles.js';
 
 const WORKER = new URL('./carry-worker.js', import.meta.url);
 
-/** An access list, a label, and some of a tool; a thread takes longer to start. */
+/**
+ * An access list, a label, and some attributes of a tool; starting a thread takes longer than
+ * copying these.
+ */
 const FEW = 16;
 
 /**
- * As `carryRights`, at once where the filesystem is of this host and there is little to do, else in
- * a thread. Fails with ROOT_STALLED.
+ * As `carryRights`: directly if the filesystem is local and there is little to do, otherwise in a
+ * thread. Fails with ROOT_STALLED.
  */
 export function carriedTo(made: FileRef, replaced: FileRef): Promise<Carried> | Carried {
   const [from, to] = [procPath(replaced), procPath(made)];

@@ -1,4 +1,6 @@
-/** What an entry of a shifted tree has beside owner and mode: it means the same there as before. */
+/**
+ * Attributes beyond owner and mode of an entry in a shifted tree, which keep their meaning there.
+ */
 import type { Stats } from 'node:fs';
 import { isShifted, shiftId, staysAllowed, type IdMap, type Shift } from '../../domain/model/owner-change.js';
 import { ACCESS_ACL, CAPABILITY, DEFAULT_ACL, capabilityRoot, shiftedAcl, shiftedCapability } from './acl.js';
@@ -7,10 +9,10 @@ import { Xattrs } from './xattrs.js';
 let loaded: Xattrs | 'none' | undefined;
 
 /**
- * What sets them once the entry has its new owner: the kernel takes capabilities away then. Of an
- * entry that keeps its owner only what changes. `path` leads to the entry's descriptor.
- * Capabilities that would count on the host are removed; then `onLost` is called. Fails with a
- * system error.
+ * Returns calls that set the attributes once the entry has its new owner, because the kernel
+ * removes capabilities on a change of owner. For an entry that keeps its owner, only the changes.
+ * `path` leads to the entry's descriptor. Capabilities that would be effective on the host are
+ * removed; then `onLost` is called. Fails with a system error.
  */
 export function shiftedRights(
   path: string,
@@ -28,7 +30,7 @@ export function shiftedRights(
     const root = name === CAPABILITY ? capabilityRoot(value) : undefined;
     if (root !== undefined && !staysAllowed(uid(root), root, change)) {
       onLost();
-      // With the owner the kernel takes them away.
+      // The kernel removes them on a change of owner.
       return owner === 'stays' ? [() => xattrs.remove(path, name)] : [];
     }
     const shifted = shiftedValue(name, value, uid, gid);
@@ -37,8 +39,8 @@ export function shiftedRights(
 }
 
 /**
- * Whether they may stay if that holds for the whole tree: all ids in them are those of a shifted
- * one. Fails as `shiftedRights`.
+ * Whether the attributes may stay if that is true for the whole tree: all ids in them are shifted.
+ * Fails as `shiftedRights`.
  */
 export function areShifted(path: string, stat: Stats, { uidMaps, gidMaps }: Shift): boolean {
   const xattrs = xattrsOf(stat);
@@ -55,13 +57,13 @@ export function areShifted(path: string, stat: Stats, { uidMaps, gidMaps }: Shif
   return all;
 }
 
-/** Undefined where an entry of this kind has none of them, or the host has no way to read them. */
+/** Undefined if an entry of this kind has none, or the host cannot read them. */
 function xattrsOf(stat: Stats): Xattrs | undefined {
   const xattrs = load();
   return xattrs === 'none' || !(stat.isFile() || stat.isDirectory()) ? undefined : xattrs;
 }
 
-/** Whether this host has a way to read them. */
+/** Whether this host can read extended attributes. */
 export function hasXattrs(): boolean {
   return load() !== 'none';
 }

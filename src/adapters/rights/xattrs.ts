@@ -1,9 +1,11 @@
-/** Extended attributes, for which Node has no calls; an optional dependency makes them (koffi). */
+/**
+ * Extended attributes, for which Node has no calls; made through an optional dependency (koffi).
+ */
 import { loadKoffi } from '../linux/koffi.js';
 
-/** What the kernel allows of names, and of one value (xattr(7)). */
+/** The kernel's limits for the list of names, and for one value (xattr(7)). */
 const MOST_BYTES = 64 * 1024;
-/** What a call found, until the next one. */
+/** The result of a call, until the next one. */
 const found = Buffer.alloc(MOST_BYTES);
 
 type Call = (...words: unknown[]) => bigint | number;
@@ -23,8 +25,8 @@ export class Xattrs {
   private constructor(private readonly calls: Calls) {}
 
   /**
-   * Of what a path names `itself`, be it a link; or of what it leads to, as paths of descriptors
-   * do. Undefined on a host for which koffi has no build.
+   * Attributes of the entry of a path `itself`, also if it is a link; or of its `target`, as for
+   * paths of descriptors. Undefined on a host without a build of koffi.
    */
   static load(of: 'itself' | 'target'): Xattrs | undefined {
     const koffi = loadKoffi();
@@ -40,7 +42,7 @@ export class Xattrs {
     });
   }
 
-  /** Fails with a system error; a filesystem that keeps none has none. */
+  /** Fails with a system error; empty on a filesystem without attributes. */
   names(path: string): readonly string[] {
     const length = Number(this.calls.list(path, found, found.length));
     if (length >= 0) return found.subarray(0, length).toString('utf8').split('\0').slice(0, -1);
@@ -48,7 +50,7 @@ export class Xattrs {
     throw this.#failure('listxattr');
   }
 
-  /** Undefined: there is none of that name. Fails with a system error. */
+  /** Undefined: there is no attribute with this name. Fails with a system error. */
   get(path: string, name: string): Buffer | undefined {
     const length = Number(this.calls.get(path, name, found, found.length));
     if (length >= 0) return Buffer.from(found.subarray(0, length));

@@ -1,13 +1,16 @@
-/** What far scripts answer, apart from what login shells say before, between and behind. */
+/**
+ * The answers of scripts on remote hosts, separated from what login shells print before, between
+ * and after them.
+ */
 import type { SshHost } from '../../domain/copy/remote.js';
 import { HostlerError } from '../../domain/model/errors.js';
 
-/** Begins an answer, on a line of its own whatever was said before without an end. */
+/** Starts an answer on its own line, even if the output before it has no line end. */
 export function beginLine(mark: string): string {
   return `printf '\\n%s\\n' ${mark}`;
 }
 
-/** What was said behind the mark. Fails with TOOL_FAILED where there is none. */
+/** The output after the mark. Fails with TOOL_FAILED if the mark is missing. */
 export function answerBehind(output: string, mark: string, host: SshHost): string {
   const at = output.lastIndexOf(`\n${mark}\n`);
   if (at === -1) throw unreadable(host, output);
@@ -15,7 +18,8 @@ export function answerBehind(output: string, mark: string, host: SshHost): strin
 }
 
 /**
- * A number of units of so many bytes, of a line that begins with this word. Fails with TOOL_FAILED.
+ * Bytes from the line that begins with this word: a number and the size of its unit. Fails with
+ * TOOL_FAILED.
  */
 export function bytesOf(word: string, answer: string, host: SshHost): bigint {
   const [, count, unit] = new RegExp(`^${word} (\\d+) (\\d+)$`, 'm').exec(answer) ?? [];
@@ -23,7 +27,7 @@ export function bytesOf(word: string, answer: string, host: SshHost): bigint {
   return BigInt(count) * BigInt(unit);
 }
 
-/** Its first line may say why: a menu, a notice that the login is locked. */
+/** The first line may explain it: a menu, a notice that the login is locked. */
 export function unreadable({ host }: SshHost, output: string): HostlerError {
   const [first = ''] = output.trim().split('\n');
   const text = `${host}: its answer cannot be read${first === '' ? '' : `: ${JSON.stringify(first.slice(0, 120))}`}`;

@@ -18,12 +18,13 @@ interface FarDigester {
   readonly runner: ProcessRunner;
   readonly config: SshConfig;
   readonly host: SshHost;
-  /** It says something for each block; when it is silent for so long, it is given up. */
+  /** Time limit without output; the script prints a line for each block. */
   readonly silenceMs: number;
 }
 
 /**
- * The block digest of a file on a far host, which hashes what is data and sends the digests alone.
+ * The block digest of a file on a remote host, which hashes the data there and sends only the
+ * digests.
  */
 export async function farDigest(
   { runner, config, host, silenceMs }: FarDigester,
@@ -53,7 +54,8 @@ export async function farDigest(
 }
 
 /**
- * Its number, and how long it is: the last one as long as it should be, whatever lies behind it.
+ * The number and length of a block; the last one ends at the expected length, whatever follows in
+ * the file.
  */
 function blockLine(block: number, lengthBytes: bigint): string {
   const left = lengthBytes - BigInt(block) * BigInt(BLOCK_BYTES);

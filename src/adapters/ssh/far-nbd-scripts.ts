@@ -1,6 +1,6 @@
 /**
- * What runs on a far host while a file of it is served over NBD. POSIX shell and coreutils; every
- * word of a caller's is quoted.
+ * Scripts that run on a remote host while a file there is served over NBD. POSIX shell and
+ * coreutils; every word from a caller is quoted.
  */
 import type { Places } from '../../domain/access/role.js';
 import { dirname } from '../../domain/model/address.js';
@@ -14,7 +14,7 @@ import { NBD_ENV } from '../qemu/nbd-args.js';
 import { escapeOption } from '../qemu/qemu-nodes.js';
 import { shellWord } from './ssh.js';
 
-/** Names the export; who is there at the far end's socket has come through our ssh. */
+/** Name of the export; every client of the remote socket has come through our ssh. */
 export const EXPORT_NAME = 'hostler';
 export const PUBLISH = 'p';
 const ENV = Object.entries(NBD_ENV)
@@ -25,20 +25,20 @@ const MAX_CONNECTIONS = 16;
 const START_STEPS = 200;
 
 export interface FarNbdServer {
-  /** For the socket: short, ours alone. */
+  /** Folder of the socket: a short path, private. */
   readonly folder: string;
-  /** After so long without a heartbeat it is over. */
+  /** The script ends after this time without a heartbeat. */
   readonly silenceSeconds: number;
-  /** Begins what the script answers, and says that it serves. */
+  /** Starts the script's answer and reports that it serves. */
   readonly mark: string;
 }
 
-/** The line with which a script says that it serves. */
+/** The line by which a script reports that it serves. */
 export function readyLine(mark: string): string {
   return `${mark}-ready`;
 }
 
-/** Serves a file to be read; says what the file is before and after. */
+/** Serves a file for reading; prints the state of the file before and after. */
 export function serveScript(source: string, shared: boolean, serving: FarNbdServer, places: Places): string {
   const look = lookLine(source);
   return [
@@ -55,9 +55,7 @@ export function serveScript(source: string, shared: boolean, serving: FarNbdServ
   ].join('; ');
 }
 
-/**
- * Makes a private folder with the part, serves it to be written, and publishes it when it hears so.
- */
+/** Makes a private folder with the part, serves it for writing, and publishes it on command. */
 export function draftScript(
   part: FarPart,
   { lengthBytes, overwrite }: { readonly lengthBytes: bigint; readonly overwrite: boolean },
@@ -81,13 +79,16 @@ export function draftScript(
   ].join('; ');
 }
 
-/** Digests of the blocks whose numbers and lengths it hears, a line each. */
+/** Prints digests of the blocks whose numbers and lengths it reads, one on each line. */
 export function digestScript(path: string): string {
   const dd = `dd if=${shellWord(path)} bs=${String(BLOCK_BYTES)} skip="$n" count=1 2>/dev/null`;
   return `while read -r n c; do ${dd} | head -c "$c" | sha256sum || exit 1; done`;
 }
 
-/** What must go however it ends: the server, the folder of its socket, and what else is private. */
+/**
+ * Cleanup for every way that the script can end: the server, the folder of its socket, and other
+ * private folders.
+ */
 function begin({ folder }: FarNbdServer, also: readonly string[]): string[] {
   const gone = [folder, ...also].map(shellWord).join(' ');
   return [
@@ -109,15 +110,15 @@ function serve(path: string, options: string, shared: boolean, { folder, mark }:
   const words = `${options}--persistent --shared=${String(MAX_CONNECTIONS)} --export-name=${EXPORT_NAME} --socket=${socket} --pid-file=${pid}`;
   return [
     'command -v qemu-nbd >/dev/null || exit 46',
-    // No way out for the shell: `&` comes instead of `;`.
+    // `&` takes the place of `;`: the script must not end between the start and the pid.
     `${ENV} qemu-nbd ${words} --image-opts ${shellWord(image)} </dev/null >/dev/null 2>${log} & p=$!`,
-    // The socket is there before the image is opened; the number is written when all is well.
+    // The socket exists before the image is opened; the pid file is written when everything works.
     `n=0; until [ -s ${pid} ]; do n=$((n+1)); kill -0 "$p" 2>/dev/null && [ $n -lt ${String(START_STEPS)} ] || { cat ${log} >&2; exit 47; }; sleep 0.05; done`,
     `echo ${readyLine(mark)}`,
   ];
 }
 
-/** One letter a time, for so long as the server lives. */
+/** Reads one letter at a time, for as long as the server runs. */
 function hears({ silenceSeconds }: FarNbdServer): string {
   const letter = `timeout ${String(silenceSeconds)} dd bs=1 count=1 2>/dev/null`;
   return `b=$(${letter}); [ -n "$b" ] && kill -0 "$p" 2>/dev/null`;

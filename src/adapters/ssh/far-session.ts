@@ -11,22 +11,22 @@ import type { SshConfig } from '../config/transfer-config.js';
 const HEARTBEAT = '.';
 const BEATS = 3;
 const MAX_STDERR_BYTES = 4096;
-/** More than any script of ours prints after a greeting: longer output is cut off. */
+/** More than any of the scripts prints after a greeting: longer output is cut off. */
 const MAX_SAID = 256 * 1024;
-/** To tidy up at the far end, before the line is cut. */
+/** Time for the remote side to clean up before the connection is closed. */
 const GOODBYE_MS = 10_000;
 const NOTHING = () => undefined;
 
 export interface FarScript {
   readonly script: string;
-  /** A socket here that leads to one there. */
+  /** A local socket that ssh forwards to a remote one. */
   readonly forward: { readonly from: string; readonly to: string };
 }
 
 /**
- * A script that runs on a far host while we speak to it. It hears a heartbeat on its standard
- * input, or a letter that means something to it; when it hears nothing, or the end, it tidies up:
- * so nothing stays there, whatever becomes of us or of the line.
+ * A script that runs on a remote host while the daemon communicates with it. It reads heartbeats,
+ * or letters that are commands, from its standard input; on silence or the end of its input it
+ * cleans up. So nothing stays there, whatever happens to the daemon or the connection.
  */
 export class FarSession {
   readonly #stdin = new PassThrough();
@@ -36,7 +36,7 @@ export class FarSession {
   readonly #exit: Promise<Exit>;
   #output = '';
   #over = false;
-  /** Resolved, and replaced, whenever there is more to know. */
+  /** Resolved and replaced whenever there is news. */
   #changed = deferred();
 
   constructor(
@@ -44,16 +44,16 @@ export class FarSession {
     config: SshConfig,
     private readonly host: SshHost,
     { script, forward }: FarScript,
-    /** What an exit code of the script means. */
+    /** The meaning of the script's exit codes. */
     private readonly meaning: (exit: Exit) => HostlerError,
   ) {
     const [tool = 'ssh', ...words] = sshWords(config, host);
     const forwarding = ['-o', 'ExitOnForwardFailure=yes', '-L', `${forward.from}:${forward.to}`];
     const args = [...words, ...forwarding, '--', host.host, farCommand(`export LC_ALL=C; ${script}`)];
-    // A line that takes no more is dead; more beats would only be kept here.
+    // A connection that accepts no more data is dead; further heartbeats would only be buffered.
     const beat = () => this.#stdin.writableNeedDrain || this.#stdin.write(HEARTBEAT);
     this.#beat = setInterval(beat, (config.deadLineSeconds * 1000) / BEATS);
-    // Its end says what became of it.
+    // The exit of the script reports what happened.
     this.#stdin.on('error', NOTHING);
     const hear = (stream: 'stdout' | 'stderr', piece: Buffer) => {
       if (stream === 'stderr') this.#stderr.add(piece);
@@ -62,7 +62,7 @@ export class FarSession {
       this.#tell();
       return Promise.resolve();
     };
-    // Not ended by the operation's cancel: first the far end tidies up.
+    // The operation's cancel does not end it directly: the remote side cleans up first.
     const run = { signal: this.#cut.signal, onChild: NOTHING };
     this.#exit = runner.pieces({ tool, args, trusted: true, limits: {}, stdin: this.#stdin }, run, hear);
     this.#exit.then(NOTHING, NOTHING).finally(() => {
@@ -78,12 +78,12 @@ export class FarSession {
     resolve();
   }
 
-  /** What it has complained of so far. */
+  /** Error output so far. */
   get complaints(): string {
     return this.#stderr.text;
   }
 
-  /** The first line that is one of those, when it has come. Fails when the script ends before. */
+  /** The first line that matches, as soon as it has arrived. Fails if the script ends before. */
   async line(pattern: RegExp, signal: AbortSignal): Promise<RegExpExecArray> {
     for (;;) {
       const heard = this.#changed.promise;
@@ -94,25 +94,27 @@ export class FarSession {
     }
   }
 
-  /** A letter that it knows. */
+  /** Sends a command letter. */
   say(letter: string): void {
     if (this.#stdin.writable) this.#stdin.write(letter);
   }
 
-  /** Has it tidy up and end; all that it said. Fails as it fails. */
+  /** Makes the script clean up and end; returns its output. Fails as the script does. */
   async end(): Promise<string> {
     await this.close();
     return this.ended();
   }
 
-  /** When it has come to its end by itself. */
+  /** Waits for the script to end by itself. */
   async ended(): Promise<string> {
     const exit = await this.#exit.catch(NOTHING);
     if (exit?.code !== 0) throw await this.#failure();
     return this.#output;
   }
 
-  /** The same, whatever comes of it: when the line is dead, the far end notices by itself. */
+  /**
+   * As `end`, but ignores the result: if the connection is dead, the remote side notices by itself.
+   */
   async close(): Promise<void> {
     clearInterval(this.#beat);
     this.#stdin.end();

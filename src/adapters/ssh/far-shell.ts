@@ -22,11 +22,11 @@ import type { SshConfig } from '../config/transfer-config.js';
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** Where the caller's role may reach on a far host. */
+/** The paths on a remote host that the caller's role may use. */
 export type FarScope = Pick<PathScope, 'farPlaces'>;
 
 /**
- * Scripts end with these when they know what is wrong; ssh's own failures end with 255, a shell's
+ * Exit codes of the scripts for known failures. ssh's own failures exit with 255, those of a shell
  * with 126 and 127.
  */
 const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
@@ -38,19 +38,19 @@ const EXITS: Readonly<Record<number, readonly [Reason, string]>> = {
   [HELD]: ['IMAGE_IN_USE', 'is held by a running guest'],
   48: ['PATH_OUTSIDE_ROOTS', "lies outside of the places of the caller's role"],
 };
-/** There is no qemu-nbd; it did not start. */
+/** qemu-nbd is missing; qemu-nbd did not start. */
 const [NO_QEMU_NBD, QEMU_NBD_FAILED] = [46, 47];
-/** Of a file that is new there. */
+/** Mode of a new file there. */
 const NEW_MODE = 0o600;
 const TOOLS = 'printf "tools"; for t in rsync qemu-nbd; do command -v $t >/dev/null && printf " %s" $t; done; echo';
 
-/** Files on far hosts, by ssh and the tools that every system has. */
+/** Files on remote hosts, by ssh and standard tools. */
 export class SshFarShell implements FarShell {
   constructor(
     private readonly runner: ProcessRunner,
     private readonly config: SshConfig,
     private readonly agentId: string,
-    /** So long what was sent before a line broke is of use. */
+    /** How long data of an interrupted send is kept for a retry. */
     private readonly keptMinutes: number,
     private readonly scope: FarScope,
   ) {}
@@ -109,7 +109,7 @@ export class SshFarShell implements FarShell {
   }
 }
 
-/** What a script about a path has failed with. */
+/** The error of a script about a path. */
 export function scriptError(
   host: SshHost,
   path: string,
@@ -132,7 +132,7 @@ export function noSpaceThere({ host: { host }, target }: FarPart, needBytes: big
   });
 }
 
-/** What the script of `publishLines` has said at its end. */
+/** The output of the script of `publishLines` at its end. */
 export function publishedOf(answer: string, host: SshHost): FarPublished {
   return { allocatedBytes: bytesOf('made', answer, host), lost: lostOf(answer) };
 }
@@ -142,16 +142,15 @@ function toolsOf(answer: string): FarTools {
   return { rsync: names.includes('rsync'), qemuNbd: names.includes('qemu-nbd') };
 }
 
-/** Length, blocks, and what changes when the file does: device, inode, times. */
+/** Prints length, blocks, and values that change when the file does: device, inode, times. */
 export function lookScript(path: string, allowInUse: boolean, places: Places): string {
   const unheld = allowInUse ? [] : assertNoWriter(path);
   return [...withinLines(path, places, 41), ...assertFile(path), ...unheld, lookLine(path), TOOLS].join('; ');
 }
 
 /**
- * Ends the script when a path, behind all links of the far host, lies in none of the places;
- * `missing` is how it ends when there is no such path: a file that is read (41), or the folder of a
- * target (43).
+ * Ends the script if the real path on the remote host lies in none of the places. `missing` is the
+ * exit code if the path does not exist: a file that is read (41), or the folder of a target (43).
  */
 export function withinLines(path: string, places: Places, missing: 41 | 43): string[] {
   if (places === 'all') return [];
@@ -162,7 +161,7 @@ export function withinLines(path: string, places: Places, missing: 41 | 43): str
   ];
 }
 
-/** Lines that end the script with 41 when nothing is at the path, 42 when it is no regular file. */
+/** Lines that end the script with 41 if nothing is at the path, 42 if it is not a regular file. */
 export function assertFile(path: string): string[] {
   const file = shellWord(path);
   return [`[ -e ${file} ] || exit 41`, `[ -f ${file} ] || exit 42`];
@@ -170,13 +169,13 @@ export function assertFile(path: string): string[] {
 
 /**
  * A line that prints length, blocks and fingerprint of a file, for `parseFiles`. Ends the script
- * with 1 when the file is gone.
+ * with 1 if the file is gone.
  */
 export function lookLine(path: string): string {
   return `stat -L -c 'file %s %b %B %d:%i:%s:%y:%z' -- ${shellWord(path)} || exit 1`;
 }
 
-/** What `lookLine` said, each time. */
+/** Parses each output of `lookLine`. */
 export function parseFiles(answer: string): Omit<FarFile, 'tools' | 'trusted'>[] {
   return [...answer.matchAll(/^file (\d+) (\d+) (\d+) (.+)$/gm)].map(
     ([, length = '', blocks = '', unit = '', fingerprint = '']) => ({
@@ -188,8 +187,8 @@ export function parseFiles(answer: string): Omit<FarFile, 'tools' | 'trusted'>[]
 }
 
 /**
- * A script that checks the target's folder and prints the free bytes beside it, and the tools of
- * the host. Writes nothing.
+ * A script that checks the target's folder and prints the free bytes there, and the tools of the
+ * host. It writes nothing.
  */
 export function planScript(target: string, places: Places): string {
   const parent = shellWord(dirname(target));
@@ -198,7 +197,7 @@ export function planScript(target: string, places: Places): string {
 }
 
 /**
- * Removes folders of ours in which nothing was touched for so long: sends that broke and were never
+ * Removes private folders that were not touched for this time: interrupted sends that were never
  * repeated.
  */
 export function sweepLine(prefix: string, minutes: number): string {
@@ -212,8 +211,8 @@ export function prepareScript(part: FarPart, overwrite: boolean): string {
 }
 
 /**
- * Lines that check the target, make the private folder (0700) and print the free bytes there. Ends
- * with 43 without a parent, 44 when the target exists, 45 when it cannot be replaced.
+ * Lines that check the target, make the private folder (0700) and print the free bytes there. They
+ * end with 43 without a parent, 44 if the target exists, 45 if it cannot be replaced.
  */
 export function prepareLines({ target, folder }: FarPart, overwrite: boolean): string[] {
   const [name, private_] = [shellWord(target), shellWord(folder)];
@@ -233,8 +232,8 @@ export function publishScript(part: FarPart, attributes: FarAttributes, overwrit
 }
 
 /**
- * A file that is replaced keeps owner, mode, access list and attributes unless others are given, as
- * on this host.
+ * A file that replaces another keeps its owner, mode, access list and attributes unless others are
+ * given, as on this host.
  */
 export function publishLines(
   farPart: FarPart,

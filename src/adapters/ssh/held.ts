@@ -1,16 +1,16 @@
 /**
- * Whether qemu holds a file of a far host, by the locks that it takes on single bytes
- * (block/file-posix.c), as on this host.
+ * Whether qemu has a file of a remote host open, by its locks on single bytes (block/file-posix.c),
+ * as on this host.
  */
 import { shellWord } from './ssh.js';
 
-/** How a script ends that found one. */
+/** Exit code of a script that found such a lock. */
 export const HELD = 49;
 
 /**
- * Defines `held FILE BYTES`, true when a process has a lock on one of those bytes. /proc/locks
- * writes the number of a device in hexadecimal; stat tells it as the kernel packs it
- * (linux/kdev_t.h). Where there are no such lists nothing is held.
+ * Defines `held FILE BYTES`, true if a process has a lock on one of those bytes. /proc/locks writes
+ * device numbers in hexadecimal; stat prints them in the kernel's packed form (linux/kdev_t.h). If
+ * /proc/locks cannot be read, the result is false.
  */
 const FUNCTION = [
   'held() { [ -r /proc/locks ] && s=$(stat -L -c "%d %i" -- "$1") || return 1; d=${s% *}',
@@ -21,17 +21,17 @@ const FUNCTION = [
   'done </proc/locks; return 1; }',
 ].join('; ');
 
-/** Writing, and resizing. */
+/** Permissions for writing and resizing. */
 const WRITERS = '101 103';
 
-/** Ends the script when a process has the file open for writing. */
+/** Ends the script if a process has the file open for writing. */
 export function assertNoWriter(path: string): string[] {
   return [FUNCTION, `! held ${shellWord(path)} '${WRITERS}' || exit ${String(HELD)}`];
 }
 
 /**
- * Ends the script when a process has the file open: it would keep working with a file that has lost
- * its name.
+ * Ends the script if a process has the file open: it would continue to use the file after the
+ * replacement.
  */
 export function assertNoHolder(path: string): string[] {
   const file = shellWord(path);

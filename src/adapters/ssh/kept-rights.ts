@@ -1,29 +1,29 @@
 /**
- * What a file that is replaced on a far host has beside owner and mode, for the one that gets its
- * name: as `carryRights` does on this host, by the tools that are there.
+ * Carries attributes beyond owner and mode of a replaced file on a remote host to its replacement:
+ * as `carryRights` does on this host, with the tools there.
  */
 import type { FarPart } from '../../domain/copy/remote.js';
 import { shellWord } from './ssh.js';
 
-/** Empty, so that what a tool says of it speaks of its attributes and not of what is in it. */
+/** An empty file, so that a tool's messages about it concern its attributes and not its content. */
 const LIKE = 'rights';
 const LOST = 'lost ';
-/** Of a tool's words. */
+/** Limit for a tool's messages. */
 const MOST_BYTES = 500;
 
-/** `has_list FILE`: GNU's ls shows an access list behind the mode. */
+/** `has_list FILE`: GNU ls shows an access list by a `+` after the mode. */
 const HAS_LIST = 'has_list() { case "$(ls -ld -- "$1")" in ??????????+*) return 0;; esac; return 1; }';
 
 /**
- * Gives the part the access list, attributes, label and owner of the file that has its name; `$m`,
- * the mode that it gets in the end, is that file's too if `keepsMode`, without set-id bits. Says
- * what it has not in lines that `lostOf` reads. Capabilities go: they were given to another
- * content. Where its access list may be lost the file's group gets nothing: the mode may show its
- * mask.
+ * Gives the part the access list, attributes, label and owner of the file with the target's name.
+ * If `keepsMode`, also its mode without set-id bits, in `$m`, the mode that the part finally gets.
+ * Prints what is lost in lines for `lostOf`. Capabilities are removed: they were given to the old
+ * content. If the access list may be lost, the file's group gets no permissions: the mode may show
+ * the mask.
  */
 export function keepRightsLines({ target, folder }: FarPart, keepsMode: boolean): string[] {
   const [name, part, like] = [shellWord(target), shellWord(`${folder}/part`), shellWord(`${folder}/${LIKE}`)];
-  // cp takes the label for a part of the mode only where the kernel knows labels, and fails
+  // cp treats the label as part of the mode only if the kernel supports labels, and fails
   // elsewhere.
   const carry = (to: string) => `cp --attributes-only --preserve="$k" -- ${name} ${to}`;
   const capabilities = `cd ${shellWord(folder)} && { tar --xattrs -cf - ${LIKE}; getcap ${LIKE}; }`;
@@ -34,7 +34,7 @@ export function keepRightsLines({ target, folder }: FarPart, keepsMode: boolean)
     `chmod 0600 -- ${like}; if (${capabilities}) 2>/dev/null | grep -q -e SCHILY.xattr.security.capability -e ' .*cap_'; then echo '${LOST}its capabilities, which were given to another content'; fi`,
     `${carry(part)} 2>/dev/null || :`,
     `set -- $(stat -c '000%a %u:%g' -- ${name})`,
-    // Also to the owner that it has: what is owned anew has no capabilities.
+    // Also if the owner is unchanged: chown removes capabilities.
     `chown -- "$2" ${part}`,
     ...(keepsMode ? ['m=${1#"${1%???}"}'] : []),
     `if [ -n "$w" ]; then printf '${LOST}%s\\n' "$(printf %s "$w" | tr '\\n' ' ' | head -c ${String(MOST_BYTES)})"`,
@@ -47,7 +47,7 @@ export function keepRightsLines({ target, folder }: FarPart, keepsMode: boolean)
   ];
 }
 
-/** What a script has said that a file has lost. */
+/** What a script reported as lost attributes of a file. */
 export function lostOf(answer: string): readonly string[] {
   return answer.split('\n').flatMap((line) => (line.startsWith(LOST) ? [line.slice(LOST.length)] : []));
 }

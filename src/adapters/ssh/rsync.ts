@@ -8,23 +8,23 @@ import type { SshConfig } from '../config/transfer-config.js';
 import type { FileRef } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-/** rsync's exit codes that say more than its words. */
+/** Exit codes of rsync that are more specific than its messages. */
 const VANISHED = 24;
 const TIMEOUTS = [30, 35];
 const KIB = 1024n;
-/** What it says when a file would become longer than it may. */
+/** rsync's message when a file would exceed its length limit. */
 const TOO_LONG = /File too large/;
 
 interface RunOptions {
   readonly onBytes?: (bytes: bigint) => void;
   readonly stdin?: Uint8Array;
-  /** No file that it writes becomes longer. */
+  /** The maximum length of files that it writes. */
   readonly mostBytes?: bigint;
 }
 
 /**
- * Copies of files by rsync over ssh: every byte is read at both ends, holes too; what an earlier
- * try left is used again.
+ * Copies files by rsync over ssh: both sides read every byte, including holes; data of an earlier
+ * attempt is reused.
  */
 export class Rsync implements RsyncTool {
   constructor(
@@ -104,20 +104,17 @@ export class Rsync implements RsyncTool {
   }
 }
 
-/**
- * What every copy says: exact, with holes, with progress for us, and nothing kept from one name to
- * another.
- */
+/** Common options of every copy: exact, sparse, with progress, without reuse under other names. */
 export function copyArgs(config: SshConfig, host: SshHost, { compress, bytesPerSecond }: RsyncOptions): Arg[] {
   return [
     '--sparse',
     '--partial',
     '--info=progress2,stats2',
     '--no-human-readable',
-    // What an earlier try left may have the source's length and time by chance.
+    // Data of an earlier attempt may by chance have the source's length and time.
     '--ignore-times',
     ...common(config, host),
-    // Each end offers what it knows, best first: zstd where both have it.
+    // Each side offers its algorithms, best first: zstd if both have it.
     ...(compress ? ['--compress'] : []),
     ...(bytesPerSecond === undefined ? [] : [`--bwlimit=${String((bytesPerSecond + KIB - 1n) / KIB)}`]),
   ];
@@ -137,8 +134,8 @@ function common(config: SshConfig, host: SshHost): Arg[] {
 }
 
 /**
- * The source's name goes over in a list that ends its names with NUL: no shell and no pattern sees
- * it, whichever version is there. The list comes in on standard input.
+ * The source's name is passed in a NUL-separated list on standard input: no shell and no pattern
+ * interprets it, in any version.
  */
 function receiveArgs({ host }: SshHost, folder: FileRef): Arg[] {
   return ['--from0', '--files-from=-', '--no-relative', '--', `${hostWord(host)}:/`, [{ write: folder }, '/']];
@@ -148,18 +145,21 @@ function namesOf(source: ImageAddress): Uint8Array {
   return Buffer.from(`${source.slice(1)}\0`);
 }
 
-/** The far rsync is started in the private folder, so that the only name that it hears is ours. */
+/**
+ * The remote rsync is started in the private folder, so that it gets only names that the daemon
+ * chose.
+ */
 function sendArgs(source: FileRef, { host: { host }, folder }: FarPart): Arg[] {
   const farRsync = `cd ${shellWord(folder)} && exec rsync`;
   return [`--rsync-path=${farRsync}`, '--', [{ read: source }], `${hostWord(host)}:part`];
 }
 
-/** IPv6 literals in brackets: their colons would end the host. */
+/** IPv6 addresses are in brackets: their colons would end the host. */
 export function hostWord(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-/** rsync splits what `-e` says at spaces, except in quotes; a quote is doubled. */
+/** rsync splits the value of `-e` at spaces, except in quotes; a quote is doubled. */
 export function rshWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "''")}'`;
 }

@@ -19,7 +19,7 @@ import type { ToolRun } from '../../domain/ports/tools.js';
 
 const SOCKET = 's';
 const NAME_BYTES = 10;
-/** Longer than we need to notice that a line is dead. */
+/** Longer than the daemon needs to notice a dead connection. */
 const SILENCES = 2;
 
 export interface SshNbdPorts {
@@ -29,12 +29,12 @@ export interface SshNbdPorts {
   readonly tool: NbdTool;
   readonly agentId: string;
   readonly randomBytes: (count: number) => Uint8Array;
-  /** So long a far script is waited for that says nothing. */
+  /** Time limit for a remote script without output. */
   readonly silenceMs: number;
   readonly scope: FarScope;
 }
 
-/** The qemu-nbd of hosts that are reached by ssh, on a socket that ssh forwards. */
+/** qemu-nbd on remote hosts, through a socket that ssh forwards. */
 export class SshNbd implements FarNbd {
   constructor(private readonly ports: SshNbdPorts) {}
 
@@ -93,7 +93,7 @@ class SshTunnel {
     return new SshTunnel(session, here, host, ports.silenceMs, mark);
   }
 
-  /** What the far script has said when it serves. Fails with STALLED. */
+  /** The script's output when it serves. Fails with STALLED. */
   async ready(signal: AbortSignal): Promise<string> {
     const silence = new AbortController();
     const { host } = this.host;
@@ -110,7 +110,7 @@ class SshTunnel {
     }
   }
 
-  /** The script's own words, without what its login shell said before. */
+  /** The script's own output, without that of the login shell before it. */
   answer(output: string): string {
     return answerBehind(output, this.mark, this.host);
   }
@@ -119,7 +119,7 @@ class SshTunnel {
     return { socket: { handle: this.here.handle, name: SOCKET } };
   }
 
-  /** What the far end printed about a failure of the NBD connection. */
+  /** Adds the remote side's messages to a failure of the NBD connection. */
   explain(error: unknown): HostlerError {
     const { complaints } = this.session;
     if (!/open failed|prohibited/.test(complaints)) return asHostlerError(error);
@@ -181,7 +181,7 @@ class SshSource implements FarSource {
   }
 
   async digest(source: ImageAddress, signal: AbortSignal): Promise<string> {
-    // As it is now: what was a hole before may have been written.
+    // Reads the current state: a former hole may have been written.
     const { name, lengthBytes } = await this.openExport(source, true, signal);
     const extents = lengthBytes === 0n ? [] : this.map(source, signal);
     const far = { ...this.ports, host: this.host };

@@ -1,11 +1,11 @@
-/** How ssh is called, and what its failures mean. */
+/** How ssh is called, and the meaning of its failures. */
 import { isHost } from '../../domain/access/role.js';
 import type { SshHost } from '../../domain/copy/remote.js';
 import { HostlerError } from '../../domain/model/errors.js';
 import type { SshConfig } from '../config/transfer-config.js';
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 
-/** Whether what comes from a host, by the name that the request gives it, is as good as our own. */
+/** Whether images of this host are trusted, judged by the name in the request. */
 export function isTrusted({ trustedHosts }: SshConfig, { host }: SshHost): boolean {
   return trustedHosts.some((pattern) => isHost(host, { host: pattern }));
 }
@@ -23,7 +23,7 @@ export function sshWords(config: SshConfig, { port, user = config.user }: SshHos
     ForwardAgent: 'no',
     ForwardX11: 'no',
     PermitLocalCommand: 'no',
-    // First choice: twice as fast as ssh's own on every processor that runs guests.
+    // The preferred cipher: twice as fast as ssh's default on every processor that runs guests.
     ...(config.configFile === undefined ? { Ciphers: '^aes128-gcm@openssh.com' } : {}),
     ...(config.knownHostsFile === undefined ? {} : { UserKnownHostsFile: quoted(config.knownHostsFile) }),
     ...(config.identityFile === undefined ? {} : { IdentityFile: quoted(config.identityFile), IdentitiesOnly: 'yes' }),
@@ -43,17 +43,17 @@ function quoted(path: string): string {
   return `"${path}"`;
 }
 
-/** A word for a POSIX shell: nothing in it has a meaning. */
+/** Quotes a word for a POSIX shell, so that no character has a special meaning. */
 export function shellWord(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A script for the far host's login shell, whichever that is. */
+/** A command that runs a script under any login shell of the remote host. */
 export function farCommand(script: string): string {
   return `exec /bin/sh -c ${shellWord(script)}`;
 }
 
-/** The first that fits counts: what says more comes before what follows from it. */
+/** The first match counts: specific messages come before their consequences. */
 const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
   [
     /Host key verification failed|REMOTE HOST IDENTIFICATION|host key is known/,
@@ -61,7 +61,7 @@ const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
     'its host key is not the one that is known',
   ],
   [/Permission denied \(|Too many authentication failures/, 'REMOTE_REFUSED', 'it refuses the login of this host'],
-  // A far end that its disk has ended closes the connection, too.
+  // A remote process that ended because its disk was full also closes the connection.
   [/No space left on device|Disk quota exceeded/, 'NO_SPACE', 'there is no space left'],
   [/File too large/, 'UNSUPPORTED_BY_BACKEND', 'its filesystem has no files of that length'],
   [/Read-only file system/, 'ROOT_READ_ONLY', 'the filesystem is read-only'],
@@ -76,7 +76,10 @@ const MEANINGS: readonly (readonly [RegExp, Reason, string])[] = [
   [/No such file or directory/, 'IMAGE_NOT_FOUND', 'there is no such file'],
 ];
 
-/** What went wrong between here and a far host, by what ssh and what runs over it say. */
+/**
+ * The error of a connection to a remote host, by the messages of ssh and of the tool that runs over
+ * it.
+ */
 export function farError(tool: string, { host }: SshHost, stderr: string, code: number | undefined): HostlerError {
   const facts = { host, tool, stderr, code: String(code) };
   const found = MEANINGS.find(([pattern]) => pattern.test(stderr));

@@ -1,12 +1,12 @@
 import type { Reason } from '../../domain/model/reasons/reasons.js';
 import { errnoOf } from '../linux/errno.js';
 
-/** Why the work on a tree ended, and where in it. */
+/** Why the work on a tree ended, and at which entry. */
 export class TreeError extends Error {
   constructor(
-    /** An errno, or one of our reasons. */
+    /** An errno, or a reason of Hostler. */
     readonly why: { readonly errno: string } | { readonly reason: Reason; readonly words: string },
-    /** From the top on. */
+    /** Names from the top down. */
     readonly names: readonly Buffer[],
     cause?: unknown,
   ) {
@@ -14,7 +14,7 @@ export class TreeError extends Error {
   }
 }
 
-/** An error of the system with its place; anything else as it is. */
+/** A system error with its place; any other error unchanged. */
 export function placed(error: unknown, names: readonly Buffer[]): unknown {
   const errno = errnoOf(error);
   return error instanceof TreeError || errno === undefined ? error : new TreeError({ errno }, names, error);

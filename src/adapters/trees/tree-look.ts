@@ -1,6 +1,6 @@
 /**
- * Looks at a tree, whatever its depth and size: with synchronous calls, in a thread of its own. No
- * call goes through a link, and what is renamed meanwhile leads nowhere else.
+ * Examines a tree of any depth and size: with synchronous calls, in a worker thread. No call goes
+ * through a link, and renames in the meantime cannot redirect it.
  */
 import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from 'node:fs';
 import { errnoOf } from '../linux/errno.js';
@@ -11,48 +11,50 @@ import { Turn } from './turn.js';
 
 export interface LookJob {
   readonly kind: 'look';
-  /** Descriptor of the folder that holds the top, and its name there. */
+  /** Descriptor of the folder that contains the top, and its name there. */
   readonly fd: number;
   readonly name: Uint8Array;
   readonly agentId: string;
-  /** `device:inode`. */
+  /** Identities as `device:inode`. */
   readonly busy: ReadonlySet<string>;
-  /** Inodes that qemu holds, on whatever filesystem. */
+  /** Inode numbers of the files that qemu has locked, on all filesystems. */
   readonly locked: ReadonlySet<bigint>;
 }
 
-/** What was found; names are from the top on, which is not named itself. */
+/** The results; names are relative to the top. */
 export interface LookFacts {
   items: number;
   allocatedBytes: bigint;
   busy?: { key: string; names: Buffer[] };
-  /** Files whose inode has a number that qemu holds. */
+  /** Files whose inode number is that of a locked file. */
   readonly locked: { readonly names: readonly Uint8Array[]; readonly inode: bigint }[];
 }
 
 interface Level {
-  /** Closed where too many are open. */
+  /** Undefined while closed, because too many folders are open. */
   fd: number | undefined;
   readonly stat: BigIntStats;
-  /** Of its folders, those that were not visited; each ends with NUL. */
+  /** The names of its folders that were not visited yet; each ends with NUL. */
   names: Buffer;
   readonly name: Buffer;
 }
 
-/** So many folders are open at once. */
+/** Maximum number of open folders. */
 const MAX_OPEN = 64;
-/** More are not asked about: one that is held is enough. */
+/** No more files than this are checked: one that is locked is enough. */
 const MAX_LOCKED = 1000;
-/** Of an operation of a host, also of one that copies to here through ssh. */
+/**
+ * Private folder of an operation of a host, or of another host that copies to this one through ssh.
+ */
 const WORK_NAME = /^\.hostler-(far-)?([0-9a-f]{12})-.+$/;
 const { R_OK, W_OK, X_OK } = constants;
 
-/** Looks at everything, a step of some milliseconds at a time. Fails with TreeError. */
+/** Examines everything, in steps of some milliseconds. Fails with TreeError. */
 export function lookAt(job: LookJob): Generator<number, LookFacts> {
   return new Look(job).all();
 }
 
-/** What a look at a top finds that is no folder. */
+/** The facts of a top that is not a folder. */
 export function lookAtFile(stat: BigIntStats, job: Pick<LookJob, 'busy' | 'locked'>): LookFacts {
   const facts: LookFacts = { items: 0, allocatedBytes: 0n, locked: [] };
   count(facts, stat, job, () => []);
@@ -97,7 +99,7 @@ class Look {
     }
   }
 
-  /** What is gone meanwhile is not in it any more. */
+  /** Entries that were removed in the meantime are no longer part of the tree. */
   *#enter(parent: number, name: Buffer): Generator<number, void> {
     const names = () => [...this.#path(), ...(this.#levels.length === 0 ? [] : [name])];
     let fd: number | undefined;
@@ -126,7 +128,10 @@ class Look {
     this.#levels.pop();
   }
 
-  /** By the folder in it; unless that was moved elsewhere, it leads back. */
+  /**
+   * Opens the folder again through `..` of the folder in it, which leads back unless that folder
+   * was moved.
+   */
   #reopen(level: Level, inIt: number): void {
     if (level.fd !== undefined) return;
     const fd = openSync(below(inIt, Buffer.from('..')), FOLDER);
@@ -141,7 +146,7 @@ class Look {
     return fd;
   }
 
-  /** The names of its folders. */
+  /** Yields the names of its folders. */
   *#seeAll(fd: number, names: () => Buffer[]): Generator<number, Buffer> {
     const folders: Buffer[] = [];
     for (const { name } of entriesOf(fd)) {
@@ -156,7 +161,10 @@ class Look {
     return Buffer.concat(folders);
   }
 
-  /** @param path from the top on: as long as a tree is deep, so it is made only to be reported */
+  /**
+   * @param path names from the top down; built only for a report, because it is as long as the tree
+   * is deep
+   */
   #see(stat: BigIntStats, name: Buffer, path: () => Buffer[]): void {
     if (stat.dev !== this.#device)
       throw new TreeError({ reason: 'OTHER_FILESYSTEM', words: 'lies on another filesystem' }, path());
@@ -164,7 +172,7 @@ class Look {
     count(this.#facts, stat, this.job, path);
   }
 
-  /** Another agent's folder: its operation may be at work. */
+  /** Another agent's folder: its operation may be running. */
   #assertNotAtWork(name: Buffer, path: () => Buffer[]): void {
     const [, far, agent] = WORK_NAME.exec(name.toString()) ?? [];
     if (agent !== undefined && (far !== undefined || agent !== this.job.agentId))
@@ -183,7 +191,7 @@ function count(
   path: () => Buffer[],
 ): void {
   facts.items += 1;
-  // What has other names stays with them.
+  // A file with other names keeps its space there.
   if (stat.isDirectory() || stat.nlink === 1n) facts.allocatedBytes += sizesOf(stat).allocatedBytes;
   const key = `${String(stat.dev)}:${String(stat.ino)}`;
   if (busy.has(key)) facts.busy = { key, names: path() };

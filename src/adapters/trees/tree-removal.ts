@@ -1,7 +1,7 @@
 /**
- * Removes what is in a folder, whatever its depth and size: with synchronous calls, in a thread of
- * its own. What is deep is first moved up, so that two folders are open at most, and nothing has to
- * be remembered: the removal begins anew after a crash.
+ * Empties a folder of any depth and size: with synchronous calls, in a worker thread. Deep folders
+ * are first moved up, so that at most two folders are open and no state is needed: after a crash
+ * the removal starts again.
  */
 import { closeSync, openSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
@@ -12,16 +12,16 @@ import { Turn } from './turn.js';
 
 export interface EmptyJob {
   readonly kind: 'empty';
-  /** Descriptor of a folder that nobody else works in. */
+  /** Descriptor of a folder that no other process works in. */
   readonly fd: number;
 }
 
-/** Others may still be in a folder that was taken, and make files there. */
+/** Other processes may still be in a folder that was moved here, and create files there. */
 const MAX_REFILLS = 1000;
 
 /**
- * Removes all that is in it, a step of some milliseconds at a time; yields how many entries have
- * gone. Fails with TreeError.
+ * Removes everything in the folder, in steps of some milliseconds; yields how many entries were
+ * removed. Fails with TreeError.
  */
 export function* emptyFolder({ fd }: EmptyJob): Generator<number, number> {
   const removal = new Removal(fd);
@@ -38,7 +38,7 @@ class Removal {
 
   constructor(private readonly top: number) {}
 
-  /** How many entries it found. */
+  /** Returns how many entries it found. */
   *pass(): Generator<number, number> {
     let found = 0;
     for (const { name, isFolder } of entriesOf(this.top)) {
@@ -77,7 +77,7 @@ class Removal {
     }
   }
 
-  /** False when it is a folder. */
+  /** False if it is a folder. */
   #unlink(folder: number, name: Buffer): boolean {
     try {
       unlinkSync(below(folder, name));

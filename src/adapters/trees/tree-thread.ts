@@ -9,15 +9,15 @@ import type { TreeAnswer, TreeJob, TreeQuestion } from './tree-worker.js';
 const WORKER = new URL('./tree-worker.js', import.meta.url);
 
 interface Hearing {
-  /** What messages call the top. */
+  /** Name of the top in messages. */
   readonly path: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: ((items: bigint) => void) | undefined;
 }
 
 /**
- * Looks at a tree below an open folder, in a thread of its own. Fails as `Trees.inspect`, and with
- * ROOT_STALLED where the filesystem stops answering.
+ * Examines a tree below an open folder, in a worker thread. Fails as `Trees.inspect`, and with
+ * ROOT_STALLED if the filesystem stops answering.
  */
 export async function lookInThread(
   folder: Handle,
@@ -30,8 +30,8 @@ export async function lookInThread(
 }
 
 /**
- * Removes all that is in a folder in which nobody else works, in a thread of its own. It waits for
- * a filesystem that does not answer.
+ * Removes everything in a folder in which no other process works, in a worker thread. Waits for a
+ * filesystem that does not answer.
  */
 export async function emptyInThread({ fd }: Handle, hearing: Hearing): Promise<void> {
   await work({ kind: 'empty', fd }, hearing, (step) => step());
@@ -39,7 +39,7 @@ export async function emptyInThread({ fd }: Handle, hearing: Hearing): Promise<v
 
 type Step = () => Promise<TreeAnswer>;
 
-/** The last answer. @param call makes a step a call into the filesystem */
+/** Returns the last answer. @param call runs a step as a call into the filesystem */
 async function work(
   job: TreeJob,
   { path, signal, onProgress }: Hearing,
@@ -60,7 +60,7 @@ async function work(
   }
 }
 
-/** One question at a time. */
+/** The thread handles one question at a time. */
 class TreeThread {
   readonly #worker: Worker;
   #answered: { readonly resolve: (answer: TreeAnswer) => void; readonly reject: (error: Error) => void } | undefined;
@@ -83,7 +83,7 @@ class TreeThread {
     });
   }
 
-  /** It ends when its filesystem answers; nobody waits for that. */
+  /** The thread ends when its filesystem answers; this does not wait for it. */
   end(): void {
     this.#worker.unref();
     this.#worker.postMessage('end' satisfies TreeQuestion);

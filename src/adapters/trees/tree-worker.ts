@@ -9,7 +9,7 @@ import { emptyFolder, type EmptyJob } from './tree-removal.js';
 
 export type TreeJob = LookJob | EmptyJob;
 
-/** `step` gets one answer; `end` closes what is open, and the thread ends. */
+/** `step` gets one answer; `end` closes open descriptors, and the thread ends. */
 export type TreeQuestion = 'step' | 'end';
 
 export type TreeAnswer =

@@ -1,8 +1,8 @@
-/** After so many pieces of work the clock is asked. */
+/** The clock is checked after this many pieces of work. */
 const PIECES = 64;
 const STEP_MS = 20;
 
-/** Says after each piece of work of a thread whether its step has taken its time. */
+/** Tells, after each piece of work, whether the current step has used up its time. */
 export class Turn {
   #count = 0;
   #until = performance.now() + STEP_MS;
