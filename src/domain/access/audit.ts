@@ -1,54 +1,57 @@
-/** Who did what, and what came of it. Never content or secrets. */
+/** Who did what, and with which result. Never content or secrets. */
 export interface AuditEntry {
   /**
-   * `begin`: is about to work; `call`: has ended; `refused`: was turned away at the door;
-   * `operation`: ended without its caller.
+   * `begin`: work is about to start; `call`: a call has ended; `refused`: a connection or call was
+   * rejected; `operation`: an operation ended without its caller.
    */
   readonly event: 'begin' | 'call' | 'refused' | 'operation';
   readonly caller: string;
-  /** Whom the calling agent says that it calls for. */
+  /** The caller on whose behalf the calling agent says it acts. */
   readonly onBehalfOf?: string;
-  /** From where. */
+  /** Address of the client. */
   readonly peer?: string;
   readonly rpc?: string;
   readonly paths?: readonly string[];
-  /** Of many addresses of one call those that it was denied, while others were answered. */
+  /** For a call with many addresses: those that were denied while others were answered. */
   readonly deniedPaths?: readonly string[];
   readonly requestId?: string;
   readonly operationIds?: readonly string[];
   /** `OK`, or the reason of the failure. */
   readonly result?: string;
   readonly ms?: number;
-  /** Lines like this one that were left out before it, because there were too many. */
+  /** How many similar lines were left out before this one, because there were too many. */
   readonly leftOut?: number;
 }
 
-/** Where it is written down. */
+/** Where audit entries are written. */
 export interface AuditTrail {
   /**
-   * Before something is changed. Fails with AUDIT_FAILED when it must be written down and cannot
-   * be.
+   * Call it before a change. Fails with AUDIT_FAILED if the entry is required and cannot be
+   * written.
    */
   begin(entry: Omit<AuditEntry, 'event'>): Promise<void>;
-  /** When it is over. Never rejects: what cannot be written now is kept and written later. */
+  /**
+   * Call it when the work is over. Never rejects: an entry that cannot be written now is kept and
+   * written later.
+   */
   end(entry: AuditEntry): Promise<void>;
-  /** What was to be written has been, or cannot be. */
+  /** Resolves when pending entries have been written, or cannot be. */
   close(): Promise<void>;
 }
 
-/** So many addresses, and ids, of one call are written down. */
+/** Limit of addresses and ids of one call in an entry. */
 const MOST_WORDS = 32;
 /**
- * As it stands in the line, where a control character takes six; no path that a filesystem takes is
+ * Length as written, where a control character takes six; no path that a filesystem accepts is
  * longer.
  */
 const MOST_TEXT = 4096;
 /** Room for the addresses of any request. */
 const MOST_TEXTS = 3 * MOST_TEXT;
-/** How much is shown of what is longer. */
+/** How much of a longer text is shown. */
 const SHORTENED = 128;
 
-/** A caller's text as it is written down: no request makes a line longer than the log can bear. */
+/** A caller's text for an entry, shortened so that no request makes a line too long for the log. */
 export function auditText(text: string): string {
   const start = text.slice(0, MOST_TEXT + 1).toWellFormed();
   if (JSON.stringify(start).length - 2 <= MOST_TEXT) return start;
@@ -56,7 +59,7 @@ export function auditText(text: string): string {
 }
 
 /**
- * Texts of one call, in bounds however many it sends; those for which there is no room are counted.
+ * The texts of one call within limits, however many it sends; those that do not fit are counted.
  */
 export class AuditTexts {
   readonly #shown: string[] = [];
@@ -80,13 +83,13 @@ export class AuditTexts {
 }
 
 /**
- * So many refused connections are logged in a second, of all unauthenticated peers together: a
- * flood must not fill the disk.
+ * Limit of refused connections that are logged in a second, for all unauthenticated peers together:
+ * a flood must not fill the disk.
  */
 export const REFUSALS_A_SECOND = 20;
 const SECOND_MS = 1000;
 
-/** Counts what comes too often. */
+/** Limits and counts frequent events. */
 export class Throttle {
   #since = 0;
   readonly #seen = new Map<string, number>();
@@ -97,15 +100,15 @@ export class Throttle {
   ) {}
 
   /**
-   * Undefined when this one is too much; else how many were too much since the last one that was
-   * not.
+   * Undefined if this event exceeds the limit; otherwise how many did since the last one that
+   * passed.
    */
   pass(key: string): number | undefined {
     const now = this.clock();
     const over = (count: number) => Math.max(0, count - this.mostASecond);
     if (now - this.#since >= SECOND_MS) {
       this.#since = now;
-      // The number of omitted lines comes with the next line.
+      // The next line contains the number of omitted lines.
       for (const [each, count] of this.#seen) {
         if (over(count) === 0) this.#seen.delete(each);
         else this.#seen.set(each, -over(count));

@@ -1,24 +1,24 @@
 import { HostlerError } from '../model/errors.js';
 import type { Places, Role } from './role.js';
 
-/** A caller that the configuration names. */
+/** A caller in the configuration. */
 export interface KnownCaller {
-  /** As in certificates, typed: `uri:…`, `dns:…`, `cn:…`. */
+  /** A typed name from a certificate: `uri:…`, `dns:…`, `cn:…`. */
   readonly name: string;
   readonly roles: readonly Role[];
-  /** Instead of the roles' own places. */
+  /** Replaces the places of the roles. */
   readonly read?: Places;
   readonly write?: Places;
 }
 
-/** Who it is, and in which roles. */
+/** A caller's name and roles. */
 export interface Identity {
   readonly name: string;
-  /** None: may do nothing. */
+  /** Empty: the caller may do nothing. */
   readonly roles: readonly Role[];
 }
 
-/** Knows who may do what. Replaced whole when the configuration is read again. */
+/** Decides what callers may do. Replaced as a whole when the configuration is reloaded. */
 export class Authority {
   readonly #known: ReadonlyMap<string, Identity>;
 
@@ -39,8 +39,8 @@ export class Authority {
   }
 
   /**
-   * The first of a certificate's names that the configuration knows; else the first, without a
-   * role.
+   * The first of a certificate's names that the configuration knows; otherwise the first name,
+   * without a role.
    */
   identify(names: readonly string[]): Identity {
     const known = names.flatMap((name) => this.#known.get(name) ?? [])[0];

@@ -4,42 +4,42 @@ import { isHost, liesIn, type Role } from './role.js';
 import type { Reason } from '../model/reasons/reasons.js';
 import { isPlanted } from '../model/planted-faults.js';
 
-/** What a caller wants to do, as far as roles depend on it. */
+/** The parts of a request that roles depend on. */
 export interface AccessRequest {
   /** `ImageService` */
   readonly service: string;
   /** `CopyImage` */
   readonly method: string;
-  /** `change` changes the host, ends the work of other callers, or shows content. */
+  /** `change`: changes the host, ends work of other callers, or shows content. */
   readonly access: 'read' | 'change';
   readonly places: readonly RequestedPlace[];
   /** Name of a configured command. */
   readonly command?: string;
   readonly labels?: Readonly<Record<string, string>>;
-  /** The host that takes part; empty: none does, though one could. */
+  /** The other host of a copy; empty: the RPC could have one, but the request has none. */
   readonly farEnd?: string;
-  /** What is asked of a far host. */
+  /** The requested path on the other host. */
   readonly far?: FarPlace;
 }
 
-/** An address of another host, and how that host is reached. */
+/** An address on another host, and how that host is reached. */
 export interface FarPlace extends RequestedPlace {
   readonly host: string;
-  /** Unset: that of the configuration. */
+  /** Unset: the user in the configuration. */
   readonly user?: string;
-  /** By its agent, which asks whether this daemon may; otherwise by ssh. */
+  /** True: through its agent, which checks this daemon's rights; false: by ssh. */
   readonly agent: boolean;
 }
 
-/** An address of this host, and what for. */
+/** An address on this host, and the access that is needed. */
 export interface RequestedPlace {
   readonly address: string;
   readonly need: 'read' | 'write';
 }
 
 /**
- * The role that allows it, or what each role objects; the error is that of the role that comes
- * closest.
+ * The role that allows the request, or the objection of each role; the error is that of the role
+ * that comes closest.
  */
 export type Decision =
   | { readonly role: Role }
@@ -51,7 +51,7 @@ interface Objection {
   readonly path?: string;
 }
 
-/** One role must allow all of it: rights of several roles are not mixed. */
+/** A single role must allow the whole request: rights of several roles are not combined. */
 export function decide(identity: Identity, attempt: AccessRequest): Decision {
   const objections: { readonly role: string; readonly objection: Objection }[] = [];
   for (const role of identity.roles) {
@@ -90,8 +90,8 @@ function objectionOf(role: Role, identity: Identity, attempt: AccessRequest): Ob
 }
 
 /**
- * Deny by default: the daemon's key opens far hosts, and a caller who may copy does not. One entry
- * must allow all of it.
+ * Deny by default: the daemon's ssh key opens remote hosts, which a right to copy does not include.
+ * One entry must allow the whole request.
  */
 function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Role): Objection | undefined {
   if (role.farEndIsCaller && !agent) return notAllowed(`role ${role.name} is for agents, not for ssh`);
@@ -107,7 +107,7 @@ function objectionToFar({ host, user, agent, address, need }: FarPlace, role: Ro
 }
 
 /**
- * Why a role may not touch an address, textual or real. @param path the address as the role's
+ * Why a role may not access an address, textual or real. @param path the address as the role's
  * callers know it
  */
 export function objectionTo(
@@ -126,7 +126,7 @@ function notAllowed(why: string): Objection {
   return { reason: 'METHOD_NOT_ALLOWED', why };
 }
 
-/** An identity with its type (`dns:host-b`) or without. */
+/** Whether a host is the caller itself, by an identity with its type (`dns:host-b`) or without. */
 function isSelf(host: string, { name }: Identity): boolean {
   return host !== '' && (host === name || host === name.slice(name.indexOf(':') + 1));
 }

@@ -7,7 +7,7 @@ type Asker = Pick<Caller, 'identity' | 'grant'>;
 interface Owned {
   readonly caller: string;
   readonly labels: Labels;
-  /** The labels of each operation that shares it. */
+  /** The labels of each operation that shares this one. */
   readonly waiters?: readonly Labels[];
   readonly addresses: readonly string[];
 }
@@ -15,16 +15,16 @@ interface Owned {
 type Labels = Readonly<Record<string, string>>;
 
 /**
- * Whether an operation has all of these labels. One that others share has those of each of them,
- * but not some of one and some of another.
+ * Whether an operation has all of these labels. A shared operation must have them all in the label
+ * set of one sharer: sets are not combined.
  */
 export function hasLabels({ labels, waiters = [labels] }: Pick<Owned, 'labels' | 'waiters'>, wanted: Labels): boolean {
   return waiters.some((each) => Object.entries(wanted).every(([key, value]) => each[key] === value));
 }
 
 /**
- * An operation belongs to its caller: others see it by role only, and only where they could have
- * looked themselves.
+ * An operation belongs to its caller: others see it only if their role allows that and covers its
+ * labels and addresses.
  */
 export function maySee(operation: Owned, { identity, grant }: Asker): boolean {
   return operation.caller === identity || (grant.operations !== 'own' && isInSight(operation, grant));
@@ -42,7 +42,7 @@ function isInSight(operation: Owned, grant: Role): boolean {
   const { addresses } = operation;
   return (
     hasLabels(operation, grant.labels) &&
-    // What names no place is in sight of those alone who see them all.
+    // An operation without addresses is visible only to roles that see all places.
     (addresses.length > 0 || grant.read === 'all' || grant.write === 'all') &&
     addresses.every((address) => liesIn(address, grant.read) || liesIn(address, grant.write))
   );

@@ -5,15 +5,14 @@ import { objectionTo, type RequestedPlace } from './decide.js';
 import { isHost, liesIn, type Places, type Role } from './role.js';
 
 /**
- * What the call at work may touch, asked where a path has been resolved to a real one: behind
- * links, and for every layer that a header names. It goes beside the call and whatever the call
- * starts, and through no signature, so that no verb can forget it. What the daemon does for itself
- * may touch everything.
+ * The paths that the current call may access, checked once a path has been resolved to a real one:
+ * behind links, and for every layer that a header names. It is carried in async context, not in
+ * signatures, so that no verb can forget it. Work of the daemon itself may access everything.
  */
 export class PathScope {
   readonly #roles = new AsyncLocalStorage<Role>();
 
-  /** @param byName something is for the roles that it names, whatever their places are */
+  /** @param byName access depends on the roles that an object names, whatever their places are */
   constructor(private readonly byName = false) {}
 
   within<T>(role: Role, work: () => T): T {
@@ -21,7 +20,7 @@ export class PathScope {
     return everywhere ? work() : this.#roles.run(role, work);
   }
 
-  /** What names no roles is for all. Fails with PATH_OUTSIDE_ROOTS. */
+  /** An object that names no roles is open to all. Fails with PATH_OUTSIDE_ROOTS. */
   assertNamed(roles: readonly string[] | undefined, path: string): void {
     if (this.isNamed(roles)) return;
     throw new HostlerError('PATH_OUTSIDE_ROOTS', `${path} is not for the role of the caller`, { facts: { path } });
@@ -32,7 +31,7 @@ export class PathScope {
     return roles === undefined || role === undefined || roles.includes(role.name);
   }
 
-  /** Whether the role reaches a place, or something below it. */
+  /** Whether the role covers a place, or something below it. */
   touches(place: string): boolean {
     const role = this.#roles.getStore();
     if (role === undefined) return true;
@@ -48,7 +47,9 @@ export class PathScope {
     return [...new Set([...role.read, ...role.write])];
   }
 
-  /** Folders of a far host below which its files must really lie; `all`: anywhere. */
+  /**
+   * The folders on a remote host that must contain the real paths of its files; `all`: anywhere.
+   */
   farPlaces({ host, user }: { readonly host: string; readonly user?: string }, need: RequestedPlace['need']): Places {
     const remote = this.#roles.getStore()?.remote ?? 'all';
     if (remote === 'all') return 'all';
@@ -58,8 +59,8 @@ export class PathScope {
   }
 
   /**
-   * Speaks of the address as it was written: where it really leads is not for who may not go there.
-   * Fails with PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY.
+   * The error names the address as written: a caller without access must not learn where it really
+   * leads. Fails with PATH_OUTSIDE_ROOTS, ROOT_READ_ONLY.
    */
   assert(place: RequestedPlace, written: string = place.address): void {
     const objection = this.#objectionTo(place, written);

@@ -1,39 +1,42 @@
 import { isBelow } from '../model/address.js';
 
-/** What a caller may do. Deny by default: what a role does not name, it does not allow. */
+/** The rights of a caller. Deny by default: a role allows only what it names. */
 export interface Role {
   readonly name: string;
-  /** Services (`ImageService`) of which every RPC is allowed. */
+  /** Services (`ImageService`) whose RPCs are all allowed. */
   readonly services: readonly string[];
   /** RPCs (`CopyImage`) that are allowed. */
   readonly methods: readonly string[];
-  /** Every RPC that only looks is allowed. */
+  /** Every RPC that only reads is allowed. */
   readonly readOnly: boolean;
   /** Folders, or `rbd:POOL`, below which addresses may be read. */
   readonly read: Places;
-  /** The same for what is made, changed or removed; may be read too. */
+  /**
+   * Folders, or `rbd:POOL`, below which addresses may be created, changed or removed; they may also
+   * be read.
+   */
   readonly write: Places;
   /** Names of configured commands that may be run. */
   readonly commands: readonly string[] | 'all';
-  /** Every operation of the role carries these labels, and only operations that do are seen. */
+  /** Every operation of the role gets these labels, and only operations with them are visible. */
   readonly labels: Readonly<Record<string, string>>;
-  /** Of other callers: `own` sees none, `see` sees all, `all` cancels them too. */
+  /** Operations of other callers: `own` sees none, `see` sees all, `all` can also cancel them. */
   readonly operations: 'own' | 'see' | 'all';
-  /** What copies may reach on other hosts. */
+  /** Places on other hosts that copies may use. */
   readonly remote: readonly FarPlaces[] | 'all';
-  /** The far end of a copy must be the caller itself, and its agent. */
+  /** The other host of a copy must be the caller itself, through its agent. */
   readonly farEndIsCaller: boolean;
 }
 
-/** A far host, or several, and what of it copies may reach. */
+/** A remote host, or several, and the places on it that copies may use. */
 export interface FarPlaces {
-  /** As requests name it; `*.example.org` is all below, `*` every host. */
+  /** The host as requests name it; `*.example.org` matches all hosts below, `*` every host. */
   readonly host: string;
-  /** Logins that a request may name; without any it gets that of the configuration. */
+  /** Logins that a request may name; without one it gets the login in the configuration. */
   readonly users: readonly string[];
-  /** Folders there below which a source may lie. */
+  /** Folders there that may contain a source. */
   readonly read: readonly string[];
-  /** The same for a target; may be a source too. */
+  /** Folders there that may contain a target; they may contain a source too. */
   readonly write: readonly string[];
 }
 
@@ -55,7 +58,7 @@ const nothing: Omit<Role, 'name'> = {
 
 const EVERY_SERVICE = ['ImageService', 'HostInfoService', 'FileService', 'OperationService'];
 
-/** The roles that are there without being configured. */
+/** The roles that exist without configuration. */
 export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent', Role>> = {
   admin: {
     ...nothing,
@@ -67,7 +70,7 @@ export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent'
     operations: 'all',
     remote: 'all',
   },
-  /** A scheduler: everything but commands. */
+  /** For a scheduler: everything except commands. */
   operator: {
     ...nothing,
     name: 'operator',
@@ -78,7 +81,7 @@ export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent'
     remote: 'all',
   },
   viewer: { ...nothing, name: 'viewer', readOnly: true, read: 'all', operations: 'see' },
-  /** Another host's daemon; where it may read and write is configured for each. */
+  /** For another host's daemon; the places that it may read and write are configured for each. */
   agent: {
     ...nothing,
     name: 'agent',
@@ -97,7 +100,7 @@ export const BUILT_IN: Readonly<Record<'admin' | 'operator' | 'viewer' | 'agent'
   },
 };
 
-/** A role of the configuration. */
+/** A role from the configuration. */
 export function roleOf(name: string, given: Partial<Omit<Role, 'name' | 'farEndIsCaller'>>): Role {
   return { ...nothing, ...given, name };
 }
@@ -110,7 +113,7 @@ export function liesIn(address: string, places: Places): boolean {
   return places === 'all' || places.some((place) => isBelow(address, place) || isSnapshot(address, place));
 }
 
-/** Whether a host, by the name that a request gives it, is one of these. */
+/** Whether a host, by its name in the request, matches the pattern. */
 export function isHost(host: string, { host: pattern }: Pick<FarPlaces, 'host'>): boolean {
   const [name, wanted] = [host, pattern].map((text) => text.toLowerCase().replace(/\.$/, ''));
   if (name === undefined || wanted === undefined) return false;

@@ -1,44 +1,41 @@
 import { asHostlerError } from '../model/errors.js';
 
 export interface RoomLimits {
-  /** Held at once by all callers. */
+  /** Amount that all callers together may hold. */
   readonly inAll: number;
-  /** Held at once by one caller. */
+  /** Amount that one caller may hold. */
   readonly perCaller: number;
   /**
-   * A caller that holds nothing goes beyond both with one thing: nobody keeps it waiting but
-   * itself.
+   * Whether a caller that holds nothing may exceed both limits with one request: then only its own
+   * work can make it wait.
    */
   readonly oneBeyond: boolean;
 }
 
-/** What is done by one at a time. */
+/** For work that runs one piece at a time. */
 export const ONE_THREAD: RoomLimits = { inAll: 1, perCaller: 1, oneBeyond: false };
 
 /** A part of the room. */
 export interface Held {
-  /** Holds only so much from now on; never more than before. */
+  /** Reduces the held amount; never increases it. */
   shrink(amount: number): void;
   /** Gives all of it back. May be called again. */
   give(): void;
 }
 
 /**
- * Room, in bytes or places, that callers share. Who finds too little waits; callers take turns, and
- * the calls of one caller go in the order in which they came.
+ * Room, in bytes or places, that callers share. A caller that finds too little waits; callers take
+ * turns, and calls of one caller run in order of arrival.
  */
 export class FairRoom {
-  /** Whose turn comes next is first. */
+  /** In the order of turns. */
   readonly #waiting = new Map<string, Waiting[]>();
   readonly #held = new Map<string, number>();
   #all = 0;
 
   constructor(private readonly limits: RoomLimits) {}
 
-  /**
-   * Waits for so much room. Fails with the signal's reason; then it has no place in the queue any
-   * more.
-   */
+  /** Waits for this much room. Fails with the signal's reason, and then leaves the queue. */
   async take(caller: string, amount: number, signal: AbortSignal): Promise<Held> {
     signal.throwIfAborted();
     if (!this.#waiting.has(caller) && this.#fits(caller, amount)) return this.#hold(caller, amount);
@@ -86,7 +83,7 @@ export class FairRoom {
     else this.#held.set(caller, now);
   }
 
-  /** All who fit now begin, one of each caller in a round. */
+  /** Starts all waiting requests that fit, one of each caller in a round. */
   #next(): void {
     for (let begun = true; begun;) {
       begun = false;
@@ -100,7 +97,7 @@ export class FairRoom {
     }
   }
 
-  /** Its caller comes last from now on. */
+  /** Moves its caller to the end of the order. */
   #forget(caller: string, waiting: Waiting): void {
     const rest = (this.#waiting.get(caller) ?? []).filter((other) => other !== waiting);
     this.#waiting.delete(caller);

@@ -5,11 +5,14 @@ import type { FetchSpec } from '../fetch/fetch-spec.js';
 import { forAllCallers, sourceIdentity } from '../fetch/source.js';
 import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 
-/** Begins addresses of cached images. No caller can write one: theirs begin with `/` or `rbd:`. */
+/**
+ * Prefix of the addresses of cached images. No caller can use one: callers' addresses begin with
+ * `/` or `rbd:`.
+ */
 export const CACHE_SCHEME = 'cache:';
 const KEY_DIGITS = 24;
 
-/** What a fetch asks of the cache. */
+/** What a fetch requests from the cache. */
 export type CacheRequest = Pick<
   FetchSpec,
   'source' | 'sourceFormat' | 'archiveMember' | 'format' | 'maxSizeBytes' | 'checksum' | 'bytesPerSecond'
@@ -17,7 +20,7 @@ export type CacheRequest = Pick<
   Partial<Pick<FetchSpec, 'overlay'>>;
 
 /**
- * What to look for in the cache. Fails with INVALID_FIELD for a file of this host, which is never
+ * The cache key of a request. Fails with INVALID_FIELD for a file of this host, which is never
  * cached.
  */
 export function cacheKeyRequestOf({
@@ -33,18 +36,18 @@ export function cacheKeyRequestOf({
     source,
     ...(sourceFormat === undefined ? {} : { sourceFormat }),
     ...(archiveMember === undefined ? {} : { archiveMember }),
-    // An overlay is qcow2 whatever lies under it.
+    // An overlay is qcow2 whatever format its base has.
     ...(format === undefined || overlay ? {} : { format }),
     ...(checksum === undefined ? {} : { checksum }),
   };
 }
 
-/** Whether callers with and without secrets may be given different contents. */
+/** Whether callers with and without secrets may get different contents. */
 export function mustBeAsked({ source, checksum }: CacheKeyRequest): boolean {
   return source.kind === 'http' && source.headers && checksum === undefined;
 }
 
-/** The same for wishes that one file fulfils. */
+/** Equal for requests that the same file satisfies. */
 export function keyOf(request: CacheKeyRequest): string {
   const { source, sourceFormat, archiveMember, format, checksum } = request;
   const sum = checksum === undefined ? '' : `${checksum.algorithm}:${checksum.digest}`;
@@ -57,8 +60,8 @@ export function keyOf(request: CacheKeyRequest): string {
 }
 
 /**
- * Requests for the same content in a format from which this one can be made without a change of its
- * size, best first.
+ * Requests for the same content in a format from which this one can be converted without a change
+ * of its size, best first.
  */
 export function inOtherFormats(request: CacheKeyRequest): readonly CacheKeyRequest[] {
   const { format: wanted, ...asItIs } = request;
@@ -67,7 +70,10 @@ export function inOtherFormats(request: CacheKeyRequest): readonly CacheKeyReque
   return [asItIs, ...made.map((format) => ({ ...asItIs, format }))];
 }
 
-/** Whether it can be given again: something tells that it still is what is asked for. */
+/**
+ * Whether the entry can be used again: a checksum or validator tells that it still is the requested
+ * content.
+ */
 export function isLasting({ verified, validator }: CacheEntry, { source }: CacheKeyRequest): boolean {
   return verified || validator !== undefined || source.kind === 'glance';
 }

@@ -2,7 +2,7 @@ import { HostlerError } from '../model/errors.js';
 import type { Clock } from '../ports/images.js';
 import type { CacheEntry, CacheStore, WhySetAside } from '../ports/image-cache.js';
 
-/** So many callers of an entry are remembered. */
+/** Limit of callers that are remembered for an entry. */
 const KNOWN_TO = 64;
 
 export interface CacheLimits {
@@ -10,7 +10,7 @@ export interface CacheLimits {
   readonly maxAgeMs: number;
 }
 
-/** What the cache holds, who works with it, and what has to go. */
+/** The entries of the cache, their users, and which have to be evicted. */
 export class CacheIndex {
   readonly #entries = new Map<string, CacheEntry>();
   readonly #aside = new Map<string, CacheEntry>();
@@ -37,7 +37,7 @@ export class CacheIndex {
     return this.all.reduce((sum, { info }) => sum + info.allocatedBytes, 0n);
   }
 
-  /** The latest one of this content. */
+  /** The latest entry with this content. */
   find(key: string): CacheEntry | undefined {
     return [...this.#entries.values()]
       .filter((entry) => entry.key === key)
@@ -55,12 +55,12 @@ export class CacheIndex {
     return this.#entries.has(id);
   }
 
-  /** Entries that nobody gets any more, whose files may still be there. */
+  /** Entries that are no longer given out, whose files may still exist. */
   get aside(): readonly CacheEntry[] {
     return [...this.#aside.values()];
   }
 
-  /** Whether a file of this name is an entry's, also of one that was set aside. */
+  /** Whether a file name belongs to an entry, including those that were set aside. */
   knows(id: string): boolean {
     return this.#entries.has(id) || this.#aside.has(id);
   }
@@ -72,8 +72,8 @@ export class CacheIndex {
   }
 
   /**
-   * Keeps it from being evicted, or no longer. All that is pinned fits into the cache: fails with
-   * IMAGE_NOT_FOUND, and with NO_SPACE.
+   * Pins or unpins an entry; a pinned one is not evicted. All pinned entries together must fit into
+   * the cache. Fails with IMAGE_NOT_FOUND, NO_SPACE.
    */
   pin(id: string, pinned: boolean): Promise<CacheEntry> {
     const entry = this.get(id);
@@ -89,14 +89,17 @@ export class CacheIndex {
     return this.put({ ...entry, pinned });
   }
 
-  /** From now on nobody gets it; what becomes of its file is decided by who may be backed by it. */
+  /**
+   * From now on the entry is not given out. Whether its file can be removed depends on images that
+   * may be backed by it.
+   */
   setAside(entry: CacheEntry, why: WhySetAside): Promise<CacheEntry> {
     return this.put({ ...entry, setAside: why });
   }
 
   /**
-   * Its file has gone, or is not ours. Nothing happens to an entry that came into its place
-   * meanwhile.
+   * Call it when the file is gone, or is not the cache's. An entry that has replaced it in the
+   * meantime is not affected.
    */
   async forget(entry: CacheEntry): Promise<void> {
     if ((this.#aside.get(entry.id) ?? this.#entries.get(entry.id)) !== entry) return;
@@ -111,7 +114,7 @@ export class CacheIndex {
     into.set(entry.id, entry);
   }
 
-  /** A caller was given it. */
+  /** Records that a caller was given the entry. */
   async used({ id }: CacheEntry, caller: string): Promise<void> {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
@@ -134,8 +137,8 @@ export class CacheIndex {
   }
 
   /**
-   * What is too old, and the least recently used of what is too much; pinned and leased entries are
-   * passed over.
+   * Entries that are too old, and the least recently used ones beyond the size limit; pinned and
+   * leased entries are skipped.
    */
   overdue(maxBytes: bigint = this.limits.maxBytes): readonly CacheEntry[] {
     let bytes = this.bytes;

@@ -2,7 +2,7 @@ import type { CacheEntry } from '../ports/image-cache.js';
 
 export interface PagePlace {
   readonly id: string;
-  /** Its place: places are ordered as texts are. */
+  /** Sort key of the entry, compared as text. */
   readonly at: string;
 }
 
@@ -15,12 +15,12 @@ export function byUse(entries: readonly CacheEntry[]): readonly PagePlace[] {
   return places.sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
-/** Ids in the order of their texts, each its own place. */
+/** Ids in text order; each is its own sort key. */
 export function byId(ids: readonly string[]): readonly PagePlace[] {
   return ids.map((id) => ({ id, at: id })).sort((a, b) => (a.at < b.at ? -1 : 1));
 }
 
-/** What comes after the place of a token; empty: from the beginning. */
+/** The entries after the token; empty token: from the beginning. */
 export function pageAfter(places: readonly PagePlace[], token: string, size: number) {
   const rest = places.filter(({ at }) => at > token);
   return { page: rest.slice(0, size), more: rest.length > size };

@@ -8,7 +8,7 @@ import type { CacheRequest } from './cache-entry.js';
 
 export type PrefetchSpec = Omit<CacheRequest, 'overlay'>;
 
-/** Downloads an image into the cache. Detached, it continues after a restart. */
+/** Downloads an image into the cache. A detached one resumes after a restart. */
 export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult> {
   return {
     name: 'PrefetchImage',
@@ -34,14 +34,14 @@ export function prefetchImage(cache: ImageCache): Verb<PrefetchSpec, FetchResult
 }
 
 export interface EvictSpec {
-  /** Empty: by age and size. */
+  /** Empty: evict by age and size. */
   readonly ids: readonly string[];
   readonly targetBytes?: bigint;
 }
 
 /**
- * Removes entries that nobody needs, and by their names files that have no entry. Each is there
- * whole or gone.
+ * Removes entries that no image needs, and, if named, files without an entry. Each is removed
+ * completely or not at all.
  */
 export function evictCachedImages(cache: ImageCache, bases: PoolBases): Verb<EvictSpec, DeleteResult> {
   const { index, eviction } = cache;
@@ -85,7 +85,7 @@ export interface PinSpec {
   readonly pinned: boolean;
 }
 
-/** Keeps an entry from being evicted, or no longer. */
+/** Pins or unpins an entry; a pinned one is not evicted. */
 export function pinCachedImage({ index }: ImageCache, bases: PoolBases): Verb<PinSpec, CachedResult> {
   return {
     name: 'PinCachedImage',

@@ -23,11 +23,11 @@ export type CloneBasePorts = FillBasePorts & {
 interface Found extends Base {
   readonly fromCache: boolean;
   readonly networkBytes: bigint;
-  /** Another caller brought it. */
+  /** Whether another caller's operation downloaded it. */
   readonly joined: boolean;
 }
 
-/** Disks of a pool as clones of what was fetched into it once. */
+/** Makes disks in a pool as clones of an image that was fetched into the pool once. */
 export class BaseClones {
   readonly #downloads: SharedDownload<FillBaseSpec>;
 
@@ -41,8 +41,8 @@ export class BaseClones {
   }
 
   /**
-   * Undefined when this target has no bases beside it, or nothing tells which content it will be,
-   * or that the source gives this caller that content. Fails as FetchImage does.
+   * Undefined if no base can be used: the pool keeps none, the content is not known in advance, or
+   * nothing proves that the source gives this caller the same content. Fails as FetchImage does.
    */
   async fetch(spec: FetchSpec, run: Run): Promise<FetchResult | undefined> {
     const request: CacheKeyRequest = { ...cacheKeyRequestOf(spec), format: 'raw' };
@@ -54,8 +54,8 @@ export class BaseClones {
     const address = id === undefined ? undefined : this.ports.bases.addressOf(spec.target, id);
     if (address === undefined) return undefined;
     const found = await this.#obtain(address, request, spec.bytesPerSecond, run);
-    // What never changes has just been described to this caller; another host, or caller, may have
-    // brought the rest.
+    // An immutable image was just described to this caller. Otherwise, another host or caller may
+    // have fetched the base.
     const mustAsk = facts.immutable !== true && found.guarded && (found.fromCache || found.joined);
     if (mustAsk && !(await isGiven(found, remote, run))) return undefined;
     this.ports.onCache(found.fromCache ? 'hit' : 'miss', found.fromCache ? found.file.lengthBytes : found.networkBytes);

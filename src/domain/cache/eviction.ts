@@ -1,4 +1,7 @@
-/** What leaves the cache: only what is known to be ours, and known to be needed by nobody. */
+/**
+ * Evicts images from the cache: only those that are known to be its own, and known to be needed by
+ * no other image.
+ */
 import { assertLookedAt, mayHaveDependants, type Dependants, type DependantsFound } from '../ports/changes.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Files } from '../ports/images.js';
@@ -13,7 +16,7 @@ export interface EvictionPorts {
   readonly files: Files;
   readonly dependants: Dependants;
   readonly cacheFiles: CacheFiles;
-  /** An image has left the cache, and so much space is free. */
+  /** Called when an image has left the cache and this much space is free. */
   readonly onEvicted: (freedBytes: bigint) => void;
 }
 
@@ -28,7 +31,7 @@ export interface SetAsideFile {
   readonly modifyTimeMs: number;
 }
 
-/** So many entries went, and the space that they took. */
+/** How many entries were removed, and the space that they occupied. */
 export interface Evicted {
   readonly items: bigint;
   readonly freedBytes: bigint;
@@ -51,12 +54,12 @@ export class Eviction {
    */
   async evict(entry: CacheEntry): Promise<bigint> {
     const answer = await this.#dependantsOf(entry.id);
-    // Last, so that nothing comes between this look and the removal.
+    // Claimed last, so that nothing can change between this check and the removal.
     const why = answer.found.length > 0 ? BACKING : this.#claim(entry);
     if (why !== undefined) throw inUse(entry.id, why);
     assertLookedAt(answer, `the cache's entry ${entry.id}`);
-    // First the entry: one without a file would be a lie; a file without an entry would be
-    // nobody's.
+    // The entry first: an entry without a file would be wrong, and a file without an entry would
+    // never be removed.
     const aside = await this.index.setAside(entry, 'evicting');
     const freed = await this.#removeFile(entry.id, entry.inode);
     await this.index.forget(aside);
@@ -65,8 +68,8 @@ export class Eviction {
   }
 
   /**
-   * What has no entry, or none that anybody gets. Fails with IMAGE_NOT_FOUND, IMAGE_IN_USE,
-   * DEPENDANTS_UNKNOWN, NOT_A_FILE.
+   * Removes a file without an entry, or whose entry was set aside. Fails with IMAGE_NOT_FOUND,
+   * IMAGE_IN_USE, DEPENDANTS_UNKNOWN, NOT_A_FILE.
    */
   async removeSetAside(id: string): Promise<bigint> {
     const entry = this.index.aside.find((each) => each.id === id);
@@ -83,13 +86,13 @@ export class Eviction {
     return freed;
   }
 
-  /** An entry, or a file without one. Fails with IMAGE_NOT_FOUND. */
+  /** Passes for an entry, or a file without one. Fails with IMAGE_NOT_FOUND. */
   async assertHas(id: string): Promise<void> {
     if (this.index.knows(id) || (await this.unknown()).some(({ name }) => name === id)) return;
     throw notInCache(id);
   }
 
-  /** Whatever takes space in the cache's folder and is got by nobody. */
+  /** All files that take space in the cache's folder and are not given out. */
   async setAside(): Promise<readonly SetAsideFile[]> {
     const entries = this.index.aside.map(({ id, setAside: why = 'unfinished', info, modifyTimeNs }) => ({
       id,
@@ -101,14 +104,14 @@ export class Eviction {
     return [...entries, ...unknown];
   }
 
-  /** What lies in the cache's folder without an entry. */
+  /** Files in the cache's folder without an entry. */
   unknown(): Promise<readonly UnknownFile[]> {
     return this.ports.cacheFiles.unknown((id) => this.index.knows(id));
   }
 
   /**
-   * Removes files of entries that were set aside, as far as they are ours and known to be free; the
-   * space that they took.
+   * Removes files of entries that were set aside, if they belong to the cache and no image needs
+   * them. Returns the space that they occupied.
    */
   async discardSetAside(): Promise<Evicted> {
     let [items, freedBytes] = [0n, 0n];
@@ -116,7 +119,7 @@ export class Eviction {
       const file = await this.ports.paths.source(cacheAddress(entry.id)).catch(notThere);
       await file?.handle.close();
       if (this.index.isLeased(entry)) continue;
-      // Another program put a file of this name there.
+      // Another program put a file with this name there.
       if (file?.inode !== entry.inode) await this.index.forget(entry);
       else if (!mayHaveDependants(await this.#dependantsOf(entry.id)) && !this.index.isLeased(entry)) {
         freedBytes += await this.#removeFile(entry.id, entry.inode);
@@ -127,7 +130,7 @@ export class Eviction {
     return { items, freedBytes };
   }
 
-  /** By age and size. What is needed stays, and so does what may be. */
+  /** Evicts by age and size. Entries that are needed, or may be, stay. */
   async evictOverdue(maxBytes?: bigint): Promise<Evicted> {
     let [items, freedBytes] = [0n, 0n];
     for (const entry of this.index.overdue(maxBytes)) {
@@ -157,7 +160,7 @@ export class Eviction {
     }
   }
 
-  /** The space that it took. With an inode: another file of that name stays. */
+  /** Returns the space that the file occupied. With an inode: another file with that name stays. */
   async #removeFile(id: string, inode?: bigint): Promise<bigint> {
     const target = await this.ports.paths.target(cacheAddress(id));
     if (target.existing === undefined || target.existing.inode !== (inode ?? target.existing.inode)) return 0n;
@@ -176,7 +179,7 @@ function inUse(id: string, why: string): HostlerError {
   return new HostlerError('IMAGE_IN_USE', `the cache's entry ${id} is ${why}`, { facts: { cache_id: id } });
 }
 
-/** For `catch`: IMAGE_NOT_FOUND becomes undefined; other errors are thrown again. */
+/** For `catch`: returns undefined for IMAGE_NOT_FOUND; rethrows other errors. */
 export function notThere(error: unknown): undefined {
   if (asHostlerError(error).reason !== 'IMAGE_NOT_FOUND') throw error;
   return undefined;

@@ -13,7 +13,7 @@ export type FetchImagePorts = FromCachePorts & {
 };
 
 /**
- * Fetches an image, checks it, converts it where another format is wanted, and publishes it: from
+ * Fetches an image, checks it, converts it if another format is requested, and publishes it: from
  * its source, as a clone of a base in the target's pool, or from the cache. A crash leaves nothing
  * under the final name.
  */
@@ -21,7 +21,7 @@ export function fetchImage(ports: FetchImagePorts): Verb<FetchSpec, FetchResult>
   const { baseClones, imageCache } = ports;
   return {
     name: 'FetchImage',
-    // With the cache it mostly waits for the operation that fills it.
+    // With the cache it mostly waits for the operation that downloads the image.
     slot: ({ useCache }) => (useCache ? 'open' : 'io'),
     far: isFarSource,
     uses: usesOf,

@@ -14,7 +14,7 @@ import type { CacheKeyRequest } from '../ports/image-cache.js';
 
 export interface FillBaseSpec extends CacheKeyRequest {
   readonly address: ImageAddress;
-  /** Of its download, among `rates`. */
+  /** Id of its download in `rates`. */
   readonly id: string;
 }
 
@@ -31,7 +31,7 @@ export function fillBase(ports: FillBasePorts, rates: SharedRates): Verb<FillBas
     slot: () => 'io',
     far: isFarSource,
     uses: ({ address }) => [{ role: 'target', address, overwrite: false, allowDependants: false }],
-    // The operations that wait for it continue after a restart by themselves and ask for it again.
+    // The operations that wait for it resume after a restart and request it again.
     resume: { ...fetchResume<FillBaseSpec>(), alone: () => false },
 
     async run(spec, run) {

@@ -18,21 +18,21 @@ import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 export interface FillSpec extends CacheKeyRequest {
   readonly id: string;
   readonly key: string;
-  /** The entry that has the content already, in another format; unset: the source is asked. */
+  /** Id of an entry with the same content in another format; unset: download from the source. */
   readonly from?: string;
 }
 
 export type FillPorts = MakePorts & {
   readonly cache: CacheIndex;
-  /** Entries are hashed before each use. */
+  /** Whether entries are hashed before each use. */
   readonly cacheVerify: boolean;
   readonly clock: Clock;
 };
 
-/** The verb's name, by which what an attempt left is found. */
+/** Name of the verb; leftovers of an attempt are found by it. */
 const FILL_CACHE = 'FillCache';
 
-/** What fills the cache for a request, under the id that its download gets. */
+/** Makes the spec that fills the cache for a request, from the id of its download. */
 export function fillSpec(key: string, request: CacheKeyRequest, from?: string): (id: string) => FillSpec {
   const { source, sourceFormat, archiveMember, format, checksum } = request;
   return (id) => ({
@@ -46,8 +46,8 @@ export function fillSpec(key: string, request: CacheKeyRequest, from?: string): 
 }
 
 /**
- * The id of the next download of a key: that of an earlier attempt which left what had come, unless
- * it is to be `fresh`, or a new one.
+ * The id of the next download of a key: that of an earlier attempt whose data was kept, or a new
+ * one; always a new one if it must be `fresh`.
  */
 export function nextFill(resumes: Pick<ResumeEntries, 'kept'>, newId: () => string) {
   return (key: string, fresh: boolean): string => {
@@ -58,8 +58,8 @@ export function nextFill(resumes: Pick<ResumeEntries, 'kept'>, newId: () => stri
 }
 
 /**
- * Brings an image into the cache, once for all who wait for it. A crash leaves no entry, and what
- * has come for the next attempt.
+ * Downloads an image into the cache, once for all callers that wait for it. A crash leaves no
+ * entry, but keeps the received data for the next attempt.
  */
 export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, FetchResult> {
   return {
@@ -70,7 +70,7 @@ export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, 
       ...(from === undefined ? [] : [{ role: 'source' as const, address: cacheAddress(from), allowInUse: true }]),
       { role: 'target', address: cacheAddress(id), overwrite: true, allowDependants: false },
     ],
-    // The operations that wait for it continue after a restart by themselves and ask for it again.
+    // The operations that wait for it resume after a restart and request it again.
     resume: { ...fetchResume<FillSpec>(), alone: () => false },
 
     async run(spec, run) {
@@ -107,7 +107,8 @@ export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, 
       return run.commit('COMMITTING', { address, made, result }, async () => {
         const release = ports.cache.lease(entry);
         try {
-          // Whatever becomes of us: a file of this name is ours.
+          // Recorded before the file is published: after a crash, a file with this name is known to
+          // belong to the cache.
           await ports.cache.setAside(entry, 'unfinished');
           const notDurable = await part.publish();
           await enter(entry, address, run, ports);
@@ -120,7 +121,7 @@ export function fillCache(ports: FillPorts, rates: SharedRates): Verb<FillSpec, 
   };
 }
 
-/** What an entry says of its content, beside the file. */
+/** The facts of an entry's content, without those of the file. */
 type Came = Pick<CacheEntry, 'checksum' | 'guarded' | 'validator'> & { readonly networkBytes: bigint };
 
 async function download(spec: FillSpec, run: Run, ports: FillPorts, rates: SharedRates) {
@@ -141,7 +142,7 @@ async function fromSource(spec: FetchToSpec, run: Run, ports: FillPorts) {
   return { part, came, image };
 }
 
-/** The content of another entry, in another format. */
+/** Makes the content of another entry in another format. */
 async function fromEntry(entry: CacheEntry, spec: FetchToSpec, run: Run, ports: FillPorts) {
   const file = run.file(cacheAddress(entry.id));
   const { format } = entry.info;
@@ -153,7 +154,7 @@ async function fromEntry(entry: CacheEntry, spec: FetchToSpec, run: Run, ports: 
   return { part, came: { ...entry, networkBytes: 0n } satisfies Came, image };
 }
 
-/** A file without an entry is no use to anybody: it goes, and the operation has failed. */
+/** If the entry cannot be stored, its file is useless: it is removed, and the operation fails. */
 async function enter(entry: CacheEntry, address: ImageAddress, run: Run, { cache, files }: FillPorts): Promise<void> {
   try {
     await run.step('enter');

@@ -14,12 +14,12 @@ import type { Reflink } from '../ports/tools.js';
 
 export type FromCachePorts = MakePorts & {
   readonly reflink: Reflink;
-  /** Images of the roots may be backed by what is in the cache. */
+  /** Whether images of the roots may be backed by cached images. */
   readonly cacheInRoots: boolean;
 };
 
 /**
- * Makes the target from the cache's copy: shares its extents, lays an overlay on it, or copies its
+ * Makes the target from the cached copy: shares its extents, makes an overlay on it, or copies its
  * data.
  */
 export async function publishFromCache(
@@ -50,7 +50,9 @@ export async function publishFromCache(
   return run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
 }
 
-/** A pool holds raw bytes; those of another format would be a guest's disk that is none. */
+/**
+ * A pool holds raw bytes: a file in another format would become a disk that a guest cannot read.
+ */
 function assertPoolTakesFormat({ storage, address }: ResolvedTarget, format: ImageFormat): void {
   if (storage !== 'volume' || format === 'raw') return;
   const why = `an image of a cluster holds raw bytes, not ${format}: set target_format to raw`;
@@ -58,7 +60,8 @@ function assertPoolTakesFormat({ storage, address }: ResolvedTarget, format: Ima
 }
 
 /**
- * The cached image: below the target, as the target, or, where its layout was chosen, rewritten.
+ * Uses the cached image as the base of the target, copies it, or converts it if a layout was
+ * requested.
  */
 async function laidOut(spec: FetchSpec, lease: Lease, part: StagedImage, run: Run, ports: FromCachePorts) {
   const layout = layoutOf(spec);

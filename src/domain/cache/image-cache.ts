@@ -25,7 +25,10 @@ export type CachePorts = FillPorts &
 /** Reasons by which a source refuses a caller. */
 const REFUSALS: readonly Reason[] = ['SOURCE_REFUSED', 'SOURCE_NOT_FOUND'];
 
-/** Images of this host that may be wanted again: each is brought once, however many ask for it. */
+/**
+ * Images on this host that may be requested again: each is downloaded once, however many callers
+ * request it.
+ */
 export class ImageCache {
   readonly #downloads: SharedDownload<FillSpec>;
   readonly eviction: Eviction;
@@ -44,13 +47,14 @@ export class ImageCache {
   }
 
   /**
-   * The image, from the cache or by way of it; the caller releases it, or gives it back. Fails as
-   * FetchImage does, with IMAGE_TOO_LARGE by what the source says of it.
+   * Leases the image from the cache, downloading it first if needed. The caller releases it or
+   * gives it back. Fails as FetchImage does, and with IMAGE_TOO_LARGE if the source announces a
+   * larger size.
    */
   async obtain(wanted: CacheRequest, run: Run): Promise<Lease> {
     const request = cacheKeyRequestOf(wanted);
     const key = keyOf(request);
-    // Glance is asked each time: also whether this caller may have it.
+    // Glance is asked each time, also to check that this caller may have the image.
     const facts = await this.ports.sources.open(request.source, run.secrets).describe(run.signal);
     assertAnnouncedSize(wanted.maxSizeBytes, sourceText(wanted.source))(facts);
     const found = await this.#usable(key, request, facts, run);
@@ -59,7 +63,7 @@ export class ImageCache {
       return { ...found, fromCache: true, networkBytes: 0n, isLasting: isLasting(found.entry, request) };
     }
     let other = await this.#inAnotherFormat(key, request, facts, run, wanted.bytesPerSecond);
-    // Another one may have begun meanwhile; after this look nobody can.
+    // Another download may have begun in the meantime; after this check none can begin.
     while (other === undefined && this.#comingInAnotherFormat(key, request) !== undefined)
       other = await this.#inAnotherFormat(key, request, facts, run, wanted.bytesPerSecond);
     if (other !== undefined && other.entry.info.format === request.format) {
@@ -71,7 +75,7 @@ export class ImageCache {
       const fromCache = other !== undefined;
       this.ports.onCache(fromCache ? 'hit' : 'miss', fromCache ? made.file.lengthBytes : made.networkBytes);
       await this.#dropOlder(made.entry, run);
-      // It may be one too many.
+      // This entry may exceed the limit of the cache.
       await this.eviction.evictOverdue().catch((error: unknown) => {
         run.warn({ reason: 'CLEANUP_FAILED', message: `nothing was evicted: ${asHostlerError(error).message}` });
       });
@@ -82,8 +86,8 @@ export class ImageCache {
   }
 
   /**
-   * The content in another format, leased: from the cache, or as it is being brought for another
-   * caller. Undefined when it is to be brought.
+   * Leases the content in another format: from the cache, or from a running download of another
+   * caller. Undefined if it has to be downloaded.
    */
   async #inAnotherFormat(
     key: string,
@@ -97,7 +101,7 @@ export class ImageCache {
       await this.#downloads
         .download(keyOf(coming), fillSpec(keyOf(coming), coming), run, { bytesPerSecond })
         .catch(() => {
-          // What failed for another may succeed for this caller.
+          // A download that failed for another caller may succeed for this one.
           run.signal.throwIfAborted();
         });
     for (const other of inOtherFormats(request)) {
@@ -113,8 +117,8 @@ export class ImageCache {
   }
 
   /**
-   * Releases an entry. One that nobody can be given again, as nothing tells whether it still is the
-   * same, is removed with its last lease.
+   * Releases an entry. An entry that cannot be used again, because nothing tells whether it is
+   * still current, is removed with its last lease.
    */
   async giveBack(lease: Lease, run: Run): Promise<void> {
     const { entry, isLasting } = lease;
@@ -122,7 +126,7 @@ export class ImageCache {
     if (!isLasting && this.index.has(entry.id)) await this.#drop(entry, run);
   }
 
-  /** Of one content the latest entry is given. */
+  /** Only the latest entry of each content is given out. */
   async #dropOlder(latest: CacheEntry, run: Run): Promise<void> {
     for (const entry of this.index.all)
       if (entry.key === latest.key && entry.createTimeMs < latest.createTimeMs) await this.#drop(entry, run);
@@ -133,7 +137,7 @@ export class ImageCache {
       if (!entry.pinned && !(await this.eviction.inUse(entry))) await this.eviction.evict(entry);
     } catch (error) {
       const { reason, message } = asHostlerError(error);
-      // In use, or possibly backing another image: age and size decide when it is evicted.
+      // The entry is in use, or may back another image: age and size decide when it is evicted.
       if (['IMAGE_IN_USE', 'DEPENDANTS_UNKNOWN'].includes(reason)) return;
       run.warn({ reason: 'CLEANUP_FAILED', message: `${entry.id} stays in the cache: ${message}` });
     }
@@ -157,7 +161,7 @@ export class ImageCache {
           bytesPerSecond,
         });
       } catch (error) {
-        // The source did not let in the caller who came first: that says nothing of this one.
+        // The source refused the first caller, which says nothing about this one.
         if (!joined || !REFUSALS.includes(asHostlerError(error).reason)) throw error;
         alone = true;
         continue;
@@ -166,7 +170,7 @@ export class ImageCache {
       const mustAsk = entry !== undefined && joined && facts.immutable !== true && entry.guarded !== false;
       if (mustAsk && !(await this.#isGiven(entry, request, run))) continue;
       const made = entry === undefined ? undefined : await this.#open(entry, run);
-      // Another who waited for it was done with it before, and nobody is given it again.
+      // Another waiting caller was finished with the entry first, and it is not given out again.
       if (made === undefined && joined) continue;
       if (made === undefined) throw new HostlerError('SOURCE_CHANGED', 'the entry was evicted before it could be used');
       return { ...made, networkBytes };
@@ -174,8 +178,8 @@ export class ImageCache {
   }
 
   /**
-   * An entry of this content that is what it was, and that this caller may have, leased. What is
-   * not is forgotten.
+   * Leases an entry with this content that is still current and that this caller may have. An
+   * outdated entry is forgotten.
    */
   async #usable(
     key: string,
@@ -185,19 +189,19 @@ export class ImageCache {
   ): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
     const entry = this.index.find(key);
     if (entry === undefined) return undefined;
-    // A list of checksums has another one for it by now.
+    // The checksum list has another checksum for it by now.
     const { checksum: listed } = facts;
     if (request.checksum === undefined && listed !== undefined && entry.checksum !== checksumText(listed))
       return undefined;
-    // What never changes has just been described to this caller.
+    // An immutable image was just described to this caller.
     const mustAsk = facts.immutable !== true && !(entry.verified && entry.guarded === false);
     if (mustAsk && !(await this.#isGiven(entry, request, run))) return undefined;
     return this.#open(entry, run);
   }
 
   /**
-   * Asks the source, as this caller, for what is its to tell: who may have it, and whether it is
-   * still this content.
+   * Asks the source, with this caller's secrets, whether the caller may have the image and whether
+   * it is still this content.
    */
   async #isGiven({ validator }: CacheEntry, { source }: CacheKeyRequest, run: Run): Promise<boolean> {
     // Access to the URL does not prove access to the same content: a signature or a header may
@@ -208,7 +212,7 @@ export class ImageCache {
   }
 
   async #open(entry: CacheEntry, run: Run): Promise<Pick<Lease, 'entry' | 'file' | 'release'> | undefined> {
-    // Evicted while its source was asked.
+    // The entry was evicted while its source was asked.
     if (!this.index.has(entry.id)) return undefined;
     const give = this.index.lease(entry);
     const file = await this.ports.paths.source(cacheAddress(entry.id)).catch(notThere);
@@ -226,7 +230,7 @@ export class ImageCache {
       throw error;
     }
     await release();
-    // Its file stays where images may be backed by it: they have nothing better.
+    // Its file stays if images may be backed by it.
     await this.index.setAside(entry, 'changed');
     return undefined;
   }

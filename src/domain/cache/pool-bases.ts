@@ -5,24 +5,28 @@ import { keyOf } from './cache-entry.js';
 import type { CacheEntry, CacheKeyRequest } from '../ports/image-cache.js';
 import type { Resolved, FileRef } from '../ports/handles.js';
 
-/** Begins addresses of bases. No caller can write one: theirs begin with `/` or `rbd:`. */
+/**
+ * Prefix of the addresses of bases. No caller can use one: callers' addresses begin with `/` or
+ * `rbd:`.
+ */
 export const BASE_SCHEME = 'base:';
 const ID_DIGITS = 32;
 
-/** A base as its cluster has it: what a disk is cloned from. */
+/** A base in its cluster, from which disks are cloned. */
 export interface Base {
-  /** Frozen: a snapshot, which nobody can write. */
+  /** A snapshot, which cannot be written to. */
   readonly file: Resolved;
   readonly checksum: string;
   /**
-   * It came for a caller's secrets, or so it may be: each caller has to be let in by the source.
+   * Whether it was, or may have been, fetched with a caller's secrets: then the source has to admit
+   * each caller.
    */
   readonly guarded: boolean;
-  /** Tells whether what a source gives is this content; unset: nothing does. */
+  /** Tells whether the source still has this content; unset: nothing does. */
   readonly validator?: string;
 }
 
-/** What is noted of a base, for all hosts. */
+/** The metadata of a base, for all hosts. */
 export interface BaseFacts {
   readonly source: string;
   readonly checksum: string;
@@ -35,44 +39,49 @@ export type BaseEntry = Pick<
   CacheEntry,
   'id' | 'source' | 'checksum' | 'info' | 'pinned' | 'useTimeMs' | 'createTimeMs'
 > & {
-  /** Disks are clones of it. */
+  /** Whether disks are clones of it. */
   readonly inUse: boolean;
 };
 
 /**
- * Bases of a cluster: images that were fetched once, by whichever host, and of which the disks of
- * all hosts are clones.
+ * The bases of a cluster: images that any host fetched once, and that disks of all hosts are clones
+ * of.
  */
 export interface PoolBases {
   /**
-   * The address of a base beside this target; undefined where the configuration keeps none there.
+   * The address of a base in the pool of this target; undefined if the configuration keeps no bases
+   * there.
    */
   addressOf(target: ImageAddress, id: string): ImageAddress | undefined;
-  /** Undefined when it is not there. */
+  /** Undefined if it does not exist. */
   find(address: ImageAddress): Promise<Base | undefined>;
-  /** Before it gets its name: from now on its clones do not depend on what becomes of it. */
+  /**
+   * Call it before the base gets its name: its clones then no longer depend on the image itself.
+   */
   freeze(part: FileRef, facts: BaseFacts): Promise<void>;
-  /** The base was used. */
+  /** Records that the base was used. */
   used(base: Pick<Base, 'file'>): Promise<void>;
   /**
-   * Ids of the bases in a pool, in their order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS,
-   * ROOT_STALLED, as all that follow.
+   * Ids of the bases in a pool, in order. Fails with POOL_NOT_FOUND, PATH_OUTSIDE_ROOTS,
+   * ROOT_STALLED, like all methods below.
    */
   list(pool: string): Promise<readonly string[]>;
-  /** Undefined when it is not there. */
+  /** Undefined if it does not exist. */
   entry(id: string): Promise<BaseEntry | undefined>;
-  /** Keeps it from being removed, or no longer. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY. */
+  /**
+   * Pins or unpins a base; a pinned one is not removed. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY.
+   */
   pin(id: string, pinned: boolean): Promise<void>;
   /**
-   * Removes it; the space that it took. Fails with IMAGE_NOT_FOUND, ROOT_READ_ONLY, and with
-   * IMAGE_IN_USE when it is pinned or has clones.
+   * Removes a base and returns the space that it occupied. Fails with IMAGE_NOT_FOUND,
+   * ROOT_READ_ONLY, and with IMAGE_IN_USE if it is pinned or has clones.
    */
   evict(id: string): Promise<bigint>;
 }
 
 /**
- * The same on every host for the same content; undefined where nothing tells beforehand which
- * content it will be: other hosts could not know whether what they find is what they want.
+ * The same id on every host for the same content; undefined if the content is not known in advance:
+ * other hosts could not tell whether an existing base is the requested one.
  */
 export function baseIdOf(request: CacheKeyRequest, facts: SourceFacts): string | undefined {
   if (request.checksum === undefined && facts.immutable !== true) return undefined;

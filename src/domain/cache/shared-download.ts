@@ -4,21 +4,21 @@ import type { FetchResult } from '../operations/results.js';
 import type { SharedRates } from './shared-rates.js';
 import type { Run, Verb } from '../operations/verb.js';
 
-/** Operations of the cache itself belong to nobody who calls. */
+/** Operations of the cache itself belong to no caller. */
 const OWN_IDENTITY = 'hostler:cache';
 
 /**
- * Brings each image once, however many of this host ask for it: one operation, which all of them
- * wait for.
+ * Downloads each image once, however many callers of this host request it: they all wait for one
+ * operation.
  */
 export class SharedDownload<S extends object> {
-  /** What is being filled for a key, and how many wait for it. */
+  /** For each key the running download, and how many operations wait for it. */
   readonly #downloads = new Map<string, { readonly id: string; waiting: number }>();
 
   /**
    * @param rates of the downloads, by the ids of their operations' requests
-   * @param nextId of the operation that brings what a key stands for; `fresh`: no other has it,
-   * whatever an attempt before has left
+   * @param nextId id of the operation for a key; `fresh`: an id without leftovers of an earlier
+   * attempt
    */
   constructor(
     private readonly operations: Operations,
@@ -32,9 +32,9 @@ export class SharedDownload<S extends object> {
   }
 
   /**
-   * Starts the one operation that brings it, or waits for the one that does; what came over the
-   * network for it. Fails as that does. One that this caller alone waits for needs what this caller
-   * alone knows.
+   * Starts the operation that downloads the image, or joins the running one. Returns the bytes that
+   * were received over the network. Fails as that operation does. An operation with a single
+   * waiting caller uses that caller's secrets.
    */
   async download(
     key: string,
@@ -47,12 +47,13 @@ export class SharedDownload<S extends object> {
     download.waiting += 1;
     const { id } = download;
     const shared = true as const;
-    // The labels of who waits, by which it is found as theirs.
+    // The shared operation gets the labels of each waiting operation, so that it can be found by
+    // them.
     const { labels = {} } = this.operations.live.get(run.operationId)?.record ?? {};
     const ask = { detach: false, labels, planOnly: false, requestId: id, shared, secrets: run.secrets };
     const caller = {
       identity: OWN_IDENTITY,
-      // Else one who asks for what comes slowly would take the places of all fills.
+      // Otherwise a caller that requests slow downloads could use the slots of all downloads.
       worksFor: run.caller.identity,
       roles: [],
       grant: BUILT_IN.operator,

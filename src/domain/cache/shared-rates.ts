@@ -1,13 +1,10 @@
-/**
- * The rates of downloads that several wait for: each goes as fast as the one allows who allows the
- * most.
- */
+/** The rates of shared downloads: each runs at the highest limit of those that wait for it. */
 export class SharedRates {
   readonly #wanted = new Map<string, Set<{ readonly bytesPerSecond: bigint | undefined }>>();
 
   /**
-   * One more waits for the download; undefined: it may be as fast as it can. Returns what to call
-   * when that one leaves.
+   * Adds a waiting operation with its limit; undefined: no limit. Returns a function to call when
+   * it leaves.
    */
   join(id: string, bytesPerSecond: bigint | undefined): () => void {
     const wanted = this.#wanted.get(id) ?? new Set();

@@ -14,7 +14,7 @@ import type { FarSpec } from './copy-spec.js';
 import type { Reason } from '../model/reasons/reasons.js';
 import type { ToolRun } from '../ports/tools.js';
 
-/** What a copy with the help of another agent would do. */
+/** The plan of a copy by another agent. */
 export async function planByAgent(
   spec: FarSpec,
   { file, target }: Resolution,
@@ -52,14 +52,15 @@ export async function planByAgent(
 }
 
 /**
- * What may pass while the far agent pulls: asked again with the same request id it says what has
- * become of it.
+ * Temporary failures while the peer pulls: a repeated call with the same request id returns its
+ * outcome.
  */
 const MAY_PASS: readonly Reason[] = ['REMOTE_UNREACHABLE', 'SHUTTING_DOWN', 'AGENT_RESTARTED'];
 
 /**
- * A push: the far agent is asked to pull, and we wait. Its operation continues without us; the same
- * request finds it again, and so do we when the connection or the far agent comes back.
+ * A push: the peer is asked to pull, and this operation waits. The peer's operation continues
+ * independently; the same request finds it again, also after the connection or the peer was
+ * interrupted.
  */
 export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts): Promise<CopyResult> {
   const { agents } = ports;
@@ -81,22 +82,24 @@ export async function pushByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
 }
 
 /**
- * What an earlier attempt at the same request came to counts as far as it is there still, and is
- * what our file is now.
+ * The result of an earlier attempt with the same request counts only if the file still exists there
+ * and equals the current source.
  */
 async function pulledThere(spec: FarSpec, run: Run, agent: FarAgent, ports: NbdCopyPorts): Promise<FarCopy> {
   const { clock, pulls } = ports;
   const ask = (requestId: string) => () => agent.pull(pullRequest(spec, requestId), run.signal, shownAs(run));
   const patience = { clock, patienceMs: pulls.patienceMs };
   const { answer, tries } = await patiently(ask(run.requestKey), MAY_PASS, run.signal, patience);
-  // What is answered again for our own earlier question is the answer to it.
+  // A replayed answer to a call of this same operation is its own result.
   if (!answer.replayed || tries > 1 || run.requestKey === run.operationId) return { ...answer, replayed: false };
   if (await isSameThere(spec, run, agent, ports)) return answer;
   const anew = await patiently(ask(run.operationId), MAY_PASS, run.signal, patience);
   return { ...anew.answer, replayed: false };
 }
 
-/** What is moved and what is verified there are so here: each counts from its own beginning. */
+/**
+ * Shows the peer's moved and verified bytes as this operation's progress; each phase counts from 0.
+ */
 function shownAs(run: Run): FarProgress {
   let shown: OperationPhase | undefined;
   return ({ doneBytes, totalBytes, skippedBytes }, phase) => {

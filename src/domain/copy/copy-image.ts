@@ -14,14 +14,14 @@ export type CopyPorts = LocalCopyPorts & SshCopyPorts & NbdCopyPorts;
 
 /**
  * Copies the bytes of a file: same length, same bytes, holes stay holes. A crash leaves nothing
- * under the final name. What was pulled from another agent is kept for the next call; at a far host
- * that is reached by ssh a private folder may stay, which the same call finds again.
+ * under the final name. Data that was pulled from another agent is kept for the next call; on a
+ * remote host that is reached by ssh a private folder may stay, which the same call finds again.
  */
 export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
   const byAgent = (spec: FarSpec) => goesByAgent(spec, ports);
   return {
     name: 'CopyImage',
-    // A push moves nothing by itself: it waits for the far agent, whose pull has a slot there.
+    // A push moves no data itself: it waits for the peer, whose pull has a slot there.
     slot: (spec) => (isFar(spec) && spec.remote.side === 'target' && byAgent(spec) ? 'open' : 'io'),
     far: isFar,
     uses: ({ source, target, remote, overwrite, allowDependants, allowInUse }) => {
@@ -29,7 +29,7 @@ export function copyImage(ports: CopyPorts): Verb<CopySpec, CopyResult> {
         source: { role: 'source', address: source, allowInUse },
         target: { role: 'target', address: target, overwrite, allowDependants },
       };
-      // The far end's address means nothing here.
+      // The address on the other host has no meaning here.
       return (['source', 'target'] as const).flatMap((end) => (remote?.side === end ? [] : [ends[end]]));
     },
     resume: {
@@ -58,7 +58,8 @@ function isFar(spec: CopySpec): spec is FarSpec {
 }
 
 /**
- * What is between hosts are files: an image of a cluster is there for every host of the cluster.
+ * Only files are sent between hosts: an image of a cluster is available to every host of the
+ * cluster.
  */
 function assertSendable({ source, target, remote }: FarSpec, { file, target: targetAt }: Resolution): void {
   const here = remote.side === 'source' ? targetAt(target) : file(source);
@@ -66,8 +67,8 @@ function assertSendable({ source, target, remote }: FarSpec, { file, target: tar
 }
 
 /**
- * Whether its agent moves it, as the configuration knows one and nothing else is asked for;
- * otherwise ssh.
+ * Whether the peer's agent moves the file: the configuration has one, and the request names no
+ * other engine. Otherwise ssh is used.
  */
 function goesByAgent({ engine, remote: { host, agent } }: FarSpec, { agents }: NbdCopyPorts): boolean {
   if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return false;

@@ -11,7 +11,7 @@ export type FarEngine = 'NBD_TLS' | 'NBD_SSH' | 'RSYNC_SSH';
 export interface CopySpec {
   readonly source: ImageAddress;
   readonly target: ImageAddress;
-  /** Unset: both ends are on this host. */
+  /** Unset: source and target are on this host. */
   readonly remote?: Remote;
   readonly engine: CopyEngine;
   readonly compress: boolean;
@@ -24,5 +24,5 @@ export interface CopySpec {
   readonly allowInUse: boolean;
 }
 
-/** A copy of which one end is far. */
+/** A copy between this host and another. */
 export type FarSpec = CopySpec & { readonly remote: Remote };

@@ -1,23 +1,22 @@
 /**
- * What a far end says of where a file's data is: checked against the file's length, and never more
- * than can be held.
+ * The extents that a remote host reports, checked against the file's length and limited in number.
  */
 import type { DataExtent } from '../model/block-digest.js';
 import { HostlerError } from '../model/errors.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 
-/** Of data, held at a time: some megabytes. */
+/** Limit of data extents in memory: some megabytes. */
 export const MAX_EXTENTS = 65_536;
 /**
- * When there are more, what lies closer together than this counts as one; then twice as far, and so
+ * Beyond the limit, extents with smaller gaps than this are merged; then the limit doubles, and so
  * on.
  */
 const FIRST_GRAIN = 65_536n;
 
 /**
- * The data extents, in order; of more than `MAX_EXTENTS` those that lie close together are
- * one, whose holes are moved as zeros. Fails with REMOTE_UNREACHABLE when they are not in order,
- * overlap, are empty, or reach beyond the file.
+ * The data extents, in order. If there are more than `MAX_EXTENTS`, extents close together are
+ * merged, and their holes are moved as zeros. Fails with REMOTE_UNREACHABLE if they are not in
+ * order, overlap, are empty, or exceed the file.
  */
 export async function dataExtents(
   extents: AsyncIterable<DataExtent>,
@@ -44,12 +43,12 @@ export async function dataExtents(
   return found;
 }
 
-/** So many bytes are data. */
+/** Total bytes of data. */
 export function dataOf(extents: readonly DataExtent[]): bigint {
   return extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0n);
 }
 
-/** Behind the last one, or as a part of it. */
+/** Appends an extent, or merges it with the last one. */
 function add(found: DataExtent[], extent: DataExtent, grain: bigint): void {
   const last = found.at(-1);
   if (last === undefined || extent.offsetBytes - (last.offsetBytes + last.lengthBytes) > grain) {

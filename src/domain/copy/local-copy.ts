@@ -20,15 +20,15 @@ export interface LocalCopyPorts {
   readonly reader: ImageReader;
 }
 
-/** How the bytes went, or would go. */
+/** How the bytes are copied. */
 interface EngineChoice {
   readonly engine: 'REFLINK' | 'LOCAL_SPARSE';
-  /** Inside of a cluster a copy without reading has another name. */
+  /** Inside a cluster, a copy without reading is shown under another name. */
   readonly shown?: string;
   readonly why: string;
 }
 
-/** What `copyOnHost` would do. */
+/** The plan of `copyOnHost`. */
 export async function planOnHost(
   spec: CopySpec,
   { file, target }: Resolution,
@@ -46,7 +46,7 @@ export async function planOnHost(
 /** Copies on this host. A crash leaves nothing under the final name. */
 export async function copyOnHost(spec: CopySpec, run: Run, ports: LocalCopyPorts): Promise<CopyResult> {
   run.phase('INSPECTING');
-  // It may have waited in the queue since it was resolved.
+  // The operation may have waited in the queue since the source was resolved.
   const source = await ports.files.refresh(run.file(spec.source));
   assertLengthWithinLimits(source, source, ports.reader);
   const wanted = await choose(spec, source, run.target(spec.target).directory, ports.reflink);
@@ -88,7 +88,7 @@ async function choose(
 ): Promise<EngineChoice> {
   if (engine === 'LOCAL_SPARSE') return { engine, why: 'LOCAL_SPARSE was asked for' };
   if (engine === 'REFLINK') return { engine, why: 'REFLINK was asked for' };
-  // A clone moves no bytes, so a limit of the rate does not speak against it.
+  // A clone moves no bytes, so a rate limit does not forbid it.
   const objection = await reflink.objection(source, directory);
   if (objection === undefined) return { engine: 'REFLINK', ...reflink.describe(source) };
   return sparseWay(objection, bytesPerSecond);
@@ -103,8 +103,8 @@ function sparseWay(objection: string, bytesPerSecond: bigint | undefined): Engin
 }
 
 /**
- * Only the filesystem knows for certain: what it refuses is copied instead, unless REFLINK was
- * demanded.
+ * Only an attempt shows whether the filesystem can clone: if not, the data is copied, unless
+ * REFLINK was requested.
  */
 async function clone(
   spec: CopySpec,
@@ -123,7 +123,7 @@ async function clone(
   return sparseWay(done.refused, spec.bytesPerSecond);
 }
 
-/** Reads and writes extents; so many bytes of them. */
+/** Copies by reading and writing extents. Returns the number of bytes. */
 export async function copySparse(
   spec: Pick<CopySpec, 'target' | 'preserveAllocation' | 'allowInUse' | 'bytesPerSecond'>,
   source: Resolved,
@@ -145,8 +145,7 @@ export async function copySparse(
       format: 'raw',
       compress: false,
       preallocation: keepsAllocation ? 'falloc' : 'off',
-      // Measured: as fast as the page cache at its best, and not at the mercy of what else waits to
-      // be written.
+      // Measured: as fast as the page cache at its best, and independent of other dirty pages.
       direct: await part.canWriteDirectly(),
       shared: spec.allowInUse,
       ...(spec.bytesPerSecond === undefined ? {} : { bytesPerSecond: spec.bytesPerSecond }),
@@ -171,16 +170,16 @@ async function verify(source: Resolved, part: StagedImage, run: Run, tool: Image
 }
 
 /**
- * As bytes, an untrusted file may be read in place; the tool that reads it gets the limits for such
- * files.
+ * The file as raw bytes: as such even an untrusted file may be read in place, with the limits for
+ * untrusted images.
  */
 function asBytes(file: Resolved): Layer {
   return { file, format: 'raw', facts: rawFacts(file), ...(file.trusted ? {} : { untrusted: 'quarantined' }) };
 }
 
 /**
- * What has to be read of a file: holes are free. Some filesystems in user space or in the network
- * count no blocks; there its extents are asked for.
+ * How many bytes of a file have to be read: holes cost nothing. Some FUSE and network filesystems
+ * report no allocated blocks; then the extents are queried.
  */
 async function dataOf(file: Resolved, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const { allocatedBytes, lengthBytes } = file;

@@ -18,8 +18,8 @@ export async function pullByAgent(spec: FarSpec, run: Run, ports: NbdCopyPorts):
 }
 
 /**
- * Pulls a file: segments, several at a time, each durable before it counts. Lets go of the source.
- * `why` the engine was chosen; unset: that an agent is there, and how much of the file is data.
+ * Pulls a file in segments, several at a time; each is durable before it counts. Closes the source.
+ * `why` is the reason for the engine; unset: an agent is configured, and the share of data.
  */
 export async function pullByNbd(
   spec: FarSpec,
@@ -43,7 +43,7 @@ export async function pullByNbd(
       skippedBytes: rest(counts.lengthBytes, counts.dataBytes),
       verified,
     };
-    // A verification has shown how far it was.
+    // The verification has replaced the progress of the transfer.
     run.progress(wholeOf(result));
     return await run.commit('COMMITTING', { address: spec.target, made, result }, () => part.publish());
   } finally {

@@ -6,8 +6,8 @@ import type { Reason } from '../model/reasons/reasons.js';
 const AGAIN_MS = 1000;
 
 /**
- * Asks again for a while after what may pass; fails as the last one does, and with the signal's
- * reason.
+ * Repeats a call for some time after temporary failures; fails as the last attempt, and with the
+ * signal's reason.
  */
 export async function patiently<T>(
   ask: () => Promise<T>,

@@ -4,27 +4,27 @@ import type { FarSource, PushOptions } from './agents.js';
 import type { FileRef, Resolved } from '../ports/handles.js';
 import type { ToolRun } from '../ports/tools.js';
 
-/** A far host that is reached by ssh. */
+/** A remote host that is reached by ssh. */
 export interface SshHost {
   readonly host: string;
   readonly port?: number;
   readonly user?: string;
 }
 
-/** The far end of a copy. */
+/** The other host of a copy. */
 export interface Remote extends SshHost {
-  /** It runs an agent; otherwise it is reached by ssh. */
+  /** True: through its agent; false: by ssh. */
   readonly agent: boolean;
   readonly side: 'source' | 'target';
 }
 
-/** A file on a far host, and what that host can do. */
+/** A file on a remote host, and the tools of that host. */
 export interface FarFile {
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
   /** Changes when the file changes. */
   readonly fingerprint: string;
-  /** What comes from its host is as good as our own. */
+  /** Whether files of its host are trusted. */
   readonly trusted: boolean;
   readonly tools: FarTools;
 }
@@ -34,7 +34,7 @@ export interface FarTools {
   readonly qemuNbd: boolean;
 }
 
-/** A private folder beside the target on a far host, in which `part` comes into being. */
+/** A private folder beside the target on a remote host, in which `part` is created. */
 export interface FarPart {
   readonly host: SshHost;
   readonly target: ImageAddress;
@@ -48,27 +48,27 @@ export interface FarAttributes {
   readonly mode?: number;
 }
 
-/** A file that has its name on a far host. */
+/** A published file on a remote host. */
 export interface FarPublished {
   readonly allocatedBytes: bigint;
-  /** What the file that was replaced had and this one has not, in words. */
+  /** Attributes of the replaced file that the new one lacks, as text. */
   readonly lost: readonly string[];
 }
 
 /**
- * What is done on far hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED,
- * REMOTE_REFUSED, TOOL_MISSING, and as named.
+ * Actions on remote hosts through ssh. Fails with REMOTE_UNREACHABLE, REMOTE_NOT_TRUSTED,
+ * REMOTE_REFUSED, TOOL_MISSING, and as stated.
  */
 export interface FarShell {
   /**
    * Fails with IMAGE_NOT_FOUND, NOT_A_FILE, ACCESS_DENIED, and with IMAGE_IN_USE while a guest
-   * there writes it, unless that is allowed.
+   * there writes the file, unless that is allowed.
    */
   look(host: SshHost, path: ImageAddress, allowInUse: boolean, tool: ToolRun): Promise<FarFile>;
   /**
    * Makes, or finds again, the private folder for a target. `key` is the same for the same copy.
    * Fails with TARGET_EXISTS, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED, and with
-   * IMAGE_IN_USE where a guest there has what is to be replaced.
+   * IMAGE_IN_USE if a guest there has the file open that is to be replaced.
    */
   prepare(
     host: SshHost,
@@ -83,8 +83,9 @@ export interface FarShell {
     tool: ToolRun,
   ): Promise<{ readonly tools: FarTools; readonly freeBytes: bigint }>;
   /**
-   * Makes the part durable, gives it the target's name and removes the folder. A file that is
-   * replaced keeps owner, mode, access list and attributes. Fails with TARGET_EXISTS, IMAGE_IN_USE.
+   * Makes the part durable, gives it the target's name and removes the folder. A file that replaces
+   * another keeps its owner, mode, access list and attributes. Fails with TARGET_EXISTS,
+   * IMAGE_IN_USE.
    */
   publish(part: FarPart, attributes: FarAttributes, overwrite: boolean, tool: ToolRun): Promise<FarPublished>;
   /** Removes the folder. */
@@ -92,23 +93,26 @@ export interface FarShell {
 }
 
 /**
- * A file that comes into being on a far host, written over NBD. Whatever becomes of us, the far
- * host keeps nothing of it until it is published.
+ * A new file on a remote host that is written over NBD. Until it is published the remote host keeps
+ * nothing of it, even if this host crashes.
  */
 export interface FarDraft {
-  /** All of a file's bytes. With `shared` also while another process writes the file. */
+  /** Writes all bytes of a file. With `shared`, another process may write the file meanwhile. */
   write(source: Resolved, options: PushOptions, tool: ToolRun): Promise<void>;
-  /** The block digest of what is there by now, from its data extents. */
+  /** The block digest of the data written so far, from its data extents. */
   digest(extents: AsyncIterable<DataExtent>, tool: ToolRun): Promise<string>;
-  /** Makes it durable, as long as it should be, and gives it its name. Fails with TARGET_EXISTS. */
+  /**
+   * Truncates the file to its exact length, makes it durable and gives it its name. Fails with
+   * TARGET_EXISTS.
+   */
   publish(): Promise<FarPublished>;
-  /** Removes what was not published. */
+  /** Removes the file if it was not published. */
   close(): Promise<void>;
 }
 
-/** The qemu-nbd of hosts that are reached by ssh. Fails as `FarShell`, and with IMAGE_IN_USE. */
+/** qemu-nbd on hosts that are reached by ssh. Fails as `FarShell`, and with IMAGE_IN_USE. */
 export interface FarNbd {
-  /** Whence a file of it is pulled. */
+  /** The source to pull a file of the host from. */
   source(host: SshHost, tool: ToolRun): FarSource;
   /**
    * Fails with TARGET_EXISTS, IMAGE_IN_USE, PARENT_NOT_FOUND, NO_SPACE, NOT_A_FILE, ACCESS_DENIED.
@@ -130,7 +134,7 @@ export interface RsyncOptions {
 
 /** What a run of rsync moved. */
 export interface RsyncCounts {
-  /** Came over the wire as data. */
+  /** Bytes that were sent as data. */
   readonly literalBytes: bigint;
 }
 
@@ -140,8 +144,9 @@ export interface RsyncCounts {
  */
 export interface RsyncTool {
   /**
-   * Into a folder, under the source's own name; what an earlier try left there is used. `onBytes`
-   * hears how far in the file it is. Fails with SOURCE_CHANGED when more than `mostBytes` come.
+   * Copies into a folder, under the source's own name; data of an earlier attempt there is reused.
+   * `onBytes` gets the offset in the file. Fails with SOURCE_CHANGED if more than `mostBytes`
+   * arrive.
    */
   receive(
     host: SshHost,
@@ -158,7 +163,7 @@ export interface RsyncTool {
     tool: ToolRun,
     onBytes: (bytes: bigint) => void,
   ): Promise<RsyncCounts>;
-  /** Whether both ends have the same bytes, by checksums of the whole files. */
+  /** Whether both files have the same bytes, by checksums of the whole files. */
   sameReceived(host: SshHost, source: ImageAddress, folder: FileRef, tool: ToolRun): Promise<boolean>;
   sameSent(source: FileRef, part: FarPart, tool: ToolRun): Promise<boolean>;
 }

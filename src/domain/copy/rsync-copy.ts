@@ -20,12 +20,12 @@ export interface RsyncCopyPorts {
   readonly rsync: RsyncTool;
 }
 
-/** To tidy up at the far end after a cancel. */
+/** Time to clean up on the remote host after a cancel. */
 const TIDY_MS = 30_000;
-/** A source that is in use may grow by so much while it is copied. */
+/** Limit by which a source in use may grow while it is copied. */
 const GROWS_BYTES = 1n << 30n;
 
-/** Pulls a file from a host that is reached by ssh, as it was looked at. */
+/** Pulls a file from a host that is reached by ssh, in the state that `look` found. */
 export async function receiveByRsync(
   spec: FarSpec,
   run: Run,
@@ -36,7 +36,7 @@ export async function receiveByRsync(
   const { remote } = spec;
   const { farShell, reader, rsync } = ports;
   assertLengthWithinLimits({ address: spec.source, lengthBytes: source.lengthBytes }, source, reader);
-  // What rsync has when the line breaks lies under the source's name, and is what it begins with
+  // When the connection breaks, rsync leaves its data under the source's name and starts from it
   // the next time.
   const { part } = await run.resumablePart(spec.target, spec);
   await run.checkpoint({ fingerprint: source.fingerprint });
@@ -72,8 +72,8 @@ export async function receiveByRsync(
 }
 
 /**
- * Pushes a file to a host that is reached by ssh: into a private folder there, from which it gets
- * its name when it is whole.
+ * Pushes a file to a host that is reached by ssh: into a private folder there, from which it is
+ * published when complete.
  */
 export async function sendByRsync(
   spec: FarSpec,
@@ -92,8 +92,8 @@ export async function sendByRsync(
   try {
     return await sendInto(far.part, source, spec, run, ports, why);
   } catch (error) {
-    // What was sent before the line broke is found again by the same call; everything else leaves
-    // nothing.
+    // Data that was sent before the connection broke is found again by the same call; any other
+    // failure leaves nothing.
     if (run.signal.aborted || asHostlerError(error).reason !== 'REMOTE_UNREACHABLE')
       await farShell.discard(far.part, plainRun(AbortSignal.timeout(TIDY_MS))).catch(() => {
         run.warn({ reason: 'CLEANUP_FAILED', message: `${far.part.folder} on ${remote.host} could not be removed` });
@@ -136,12 +136,12 @@ function changed({ source, remote: { host } }: FarSpec): HostlerError {
   return new HostlerError('SOURCE_CHANGED', `${source} on ${host} changed while it was read`, { facts });
 }
 
-/** The length that was seen; what a guest writes may have grown since. */
+/** The length that `look` found; for a source in use, plus what a guest may have added. */
 function mostOf({ allowInUse }: FarSpec, { lengthBytes }: FarFile): bigint {
   return allowInUse ? lengthBytes + GROWS_BYTES : lengthBytes;
 }
 
-/** rsync reads every byte, so all of them count as work. */
+/** rsync reads every byte, so all bytes count as work. */
 function shown(run: Run, { lengthBytes }: { readonly lengthBytes: bigint }): (bytes: bigint) => void {
   run.progress({ doneBytes: 0n, totalBytes: lengthBytes, skippedBytes: 0n });
   return (bytes) => {
@@ -163,7 +163,7 @@ function copied(
     engine: 'RSYNC_SSH',
     why,
     movedBytes: literalBytes,
-    // Holes cross as zeros, and what does not cross had come before.
+    // Holes are sent as zeros, and bytes that are not sent were there before.
     skippedBytes: 0n,
     verified: spec.verify,
   };
@@ -179,7 +179,7 @@ export function least({ lengthBytes, allocatedBytes }: Sizes): bigint {
   return allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
 }
 
-/** As for a file that is replaced on this host. */
+/** Warns of lost attributes, as for a file that is replaced on this host. */
 export function warnOfLost({ target, remote: { host } }: FarSpec, lost: readonly string[], run: Run): void {
   if (lost.length === 0) return;
   const message = `the file that was ${target} on ${host} had what the new one has not: ${lost.join(', ')}`;

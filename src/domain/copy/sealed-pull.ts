@@ -9,19 +9,19 @@ import { assertSafeForTrustedRoot } from './untrusted-source.js';
 import type { Resolved } from '../ports/handles.js';
 import type { StagedImage } from '../ports/targets.js';
 
-/** A file that has come, exact and durable. */
+/** A received file, exact and durable. */
 interface Sealed {
   readonly made: Resolved;
   readonly counts: Counts;
-  /** Both ends have the same digest. */
+  /** Both sides have the same digest. */
   readonly verified: boolean;
 }
 
 /**
- * Pulls all of a file into its private folder, continues from a checkpoint, and seals it. Verified
- * where the caller asks for it, or where only the times of the source have changed: if it then
- * differs from what an earlier attempt left, all of it is pulled once more. Fails with
- * CHECKSUM_MISMATCH, and with SOURCE_CHANGED.
+ * Pulls a file into its private folder, resuming from a checkpoint, and seals it. It is verified if
+ * the caller requests that, or if only the times of the source have changed: if it then differs
+ * from the data of an earlier attempt, all of it is pulled once more. Fails with CHECKSUM_MISMATCH
+ * and SOURCE_CHANGED.
  */
 export async function pullSealed(
   spec: FarSpec,
@@ -46,7 +46,7 @@ export async function pullSealed(
   return { ...second, verified: true };
 }
 
-/** Exact, durable, and nothing that an untrusted source must not bring. */
+/** Makes the file exact and durable, and checks that an untrusted source sent nothing harmful. */
 async function seal(
   spec: FarSpec,
   run: Run,
@@ -63,7 +63,7 @@ async function seal(
   return part.seal();
 }
 
-/** Whether both ends have the same digest. */
+/** Whether both sides have the same digest. */
 async function isSame(
   spec: FarSpec,
   run: Run,
@@ -80,7 +80,7 @@ async function isSame(
   const ended = await Promise.allSettled(
     [digestShown(now, run, digests), farDigest(spec, agent, signal, ports)].map((digest) =>
       digest.catch((error: unknown) => {
-        // The other one is of no use any more.
+        // The other digest is no longer needed.
         stop.abort(asHostlerError(error));
         throw error;
       }),
@@ -92,8 +92,8 @@ async function isSame(
 }
 
 /**
- * Asked again for a while when the far agent has gone, or has no place: everything has come
- * already. A source that is not there any more has changed.
+ * Repeated for some time while the peer is gone or has no free slot: all data has arrived already.
+ * A source that no longer exists has changed.
  */
 async function farDigest(
   { source }: FarSpec,

@@ -27,12 +27,12 @@ export interface NbdPullPorts {
 }
 
 export interface PullConfig {
-  /** Data of a segment: what is moved again after a crash, at the most, for each stream. */
+  /** Data of a segment: for each stream, at most this much is moved again after a crash. */
   readonly segmentBytes: bigint;
   readonly streams: number;
   /**
-   * So long a copy waits for a far agent that has gone, before it fails and is kept for the next
-   * call.
+   * How long a copy waits for a peer that is gone, before it fails and its data is kept for the
+   * next call.
    */
   readonly patienceMs: number;
 }
@@ -41,7 +41,7 @@ export interface PullConfig {
 const MAX_SEGMENTS = 4096n;
 const AGAIN_MS = 1000;
 const LET_GO_MS = 3000;
-/** What may pass: the far agent starts again, the line comes back. */
+/** Temporary failures: the peer restarts, or the connection is interrupted. */
 export const TRANSPORT: readonly Reason[] = ['REMOTE_UNREACHABLE', 'STALLED', 'SHUTTING_DOWN'];
 export const MAY_PASS: readonly Reason[] = [...TRANSPORT, 'TOOL_FAILED', 'TOO_MANY_OPERATIONS'];
 
@@ -51,7 +51,7 @@ export interface Counts {
   readonly movedBytes: bigint;
 }
 
-/** Of a source that was there: that it is not found means that it was removed meanwhile. */
+/** The source existed before: not found now means that it was removed. */
 export function goneIsChanged({ source }: Pick<FarSpec, 'source'>, error: unknown): HostlerError {
   const failure = asHostlerError(error);
   if (failure.reason !== 'IMAGE_NOT_FOUND') return failure;
@@ -59,10 +59,10 @@ export function goneIsChanged({ source }: Pick<FarSpec, 'source'>, error: unknow
   return new HostlerError('SOURCE_CHANGED', `${source} was removed while it was read`, { facts, cause: error });
 }
 
-/** The moving itself, from one export after the other when agents or lines break. */
+/** The transfer itself, through one export after the other if agents or connections fail. */
 export class Pull {
   /**
-   * Set when only the source's times changed, since an earlier attempt or while it was read: it was
+   * Set if only the source's times changed, since an earlier attempt or during the transfer: it was
    * touched, or written to. The digests decide.
    */
   suspect: 'before' | 'meanwhile' | undefined;
@@ -77,7 +77,7 @@ export class Pull {
     private readonly ports: NbdPullPorts,
   ) {}
 
-  /** Resolved when every byte is here and durable. */
+  /** Resolves when every byte has arrived and is durable. */
   async untilWhole(checkpoint: Readonly<Record<string, string>>): Promise<Counts> {
     let { fingerprint } = checkpoint;
     this.#done = parseRanges(checkpoint['done'] ?? '');
@@ -110,19 +110,21 @@ export class Pull {
 
   /** Closes the export and throws the error. */
   async #letGo({ name }: FarExport, error: unknown): Promise<never> {
-    // The peer itself closes an export that nobody uses.
+    // The peer itself closes an unused export.
     await this.agent.closeExport(name, AbortSignal.timeout(LET_GO_MS)).catch(() => undefined);
     throw error;
   }
 
-  /** Nothing of what has come counts. */
+  /** Discards all received data. */
   async forget(): Promise<void> {
     if (this.#done.length > 0) await this.part.truncate(0n);
     this.#done = [];
     this.suspect = undefined;
   }
 
-  /** Another file, or it was changed: what came before does not count, or is in doubt. */
+  /**
+   * If the source is another file or was changed, the received data does not count, or is suspect.
+   */
   async #startFrom(fingerprint: string, before: string | undefined): Promise<void> {
     if (before !== undefined && onlyTimesDiffer(fingerprint, before) && this.#done.length > 0) this.suspect = 'before';
     else await this.forget();
@@ -134,11 +136,11 @@ export class Pull {
     await this.run.checkpoint({ fingerprint, done: rangesText(this.#done), ...suspect });
   }
 
-  /** Whether the source may have changed under us. */
+  /** Whether the source may have changed during the transfer. */
   async #changed({ fingerprint }: FarExport, error: unknown): Promise<void> {
     if (asHostlerError(error).reason !== 'SOURCE_CHANGED') throw error;
     if (this.spec.allowInUse) return;
-    const now = await this.#open().catch(() => undefined); // gone, or something else
+    const now = await this.#open().catch(() => undefined); // gone, or another file
     if (now === undefined) throw error;
     await this.agent.closeExport(now.name, this.run.signal);
     if (!onlyTimesDiffer(now.fingerprint, fingerprint)) throw error;
@@ -158,12 +160,12 @@ export class Pull {
       const size = segmentSize(dataBytes, ports.pulls.segmentBytes, MAX_SEGMENTS);
       const segments = cutSegments(extents, this.#done, fullBytes, size);
       const left = segments.reduce((sum, segment) => sum + segment.dataBytes, 0n);
-      // What another engine left under this name is no zeros where the source has holes.
+      // Another engine may have left data under this name where the source has holes.
       if (this.#done.length === 0) await this.part.truncate(0n);
       await this.part.truncate(fullBytes);
       run.phase('COPYING');
       const progress = new PullProgress(run, dataBytes, lengthBytes, dataBytes - left);
-      // All of it: what the part has already is known to be taken.
+      // The part's allocated bytes are already counted as taken.
       const takenBytes = () => ports.files.allocatedBytes(this.part);
       const growth = { shareBytes: dataBytes, mostBytes: fullBytes, takenBytes };
       await whileGrowing(run, spec.target, growth, (signal) =>
@@ -176,7 +178,7 @@ export class Pull {
     }
   }
 
-  /** Several at a time; the first failure ends the others. */
+  /** Moves several segments at a time; the first failure ends the others. */
   async #all(
     segments: readonly Segment[],
     source: FarExport,
@@ -218,11 +220,11 @@ export class Pull {
 interface Moving {
   readonly writer: FileWriter;
   readonly progress: PullProgress;
-  /** Ends with the operation, and when there is no more space. */
+  /** Aborted with the operation, and when there is no more space. */
   readonly signal: AbortSignal;
 }
 
-/** Bytes of data that are here, of segments whole and begun. */
+/** Bytes of data that have arrived, in complete and started segments. */
 class PullProgress {
   readonly #parts = new Map<Segment, bigint>();
 
@@ -251,7 +253,7 @@ function covered(ranges: readonly Range[]): bigint {
   return ranges.reduce((sum, { from, to }) => sum + to - from, 0n);
 }
 
-/** Fingerprints begin with what names a file, and its length; times follow. */
+/** Fingerprints begin with the file's identity and length; the times follow. */
 function onlyTimesDiffer(one: string, other: string): boolean {
   const file = (fingerprint: string) => fingerprint.split(':', 3).join(':');
   return one !== other && file(one) === file(other);

@@ -1,7 +1,7 @@
 import type { DataExtent } from '../model/block-digest.js';
 import type { Segment } from './agents.js';
 
-/** From, and up to but without. */
+/** Start, inclusive, and end, exclusive. */
 export interface Range {
   readonly from: bigint;
   readonly to: bigint;
@@ -9,16 +9,12 @@ export interface Range {
 
 const SECTOR = 512n;
 
-/**
- * Over a longer hole than this nobody is asked to look: NBD asks for 2 GiB at a time, a round trip
- * each.
- */
+/** Longer holes are not queried: NBD returns at most 2 GiB at a time, with a round trip each. */
 const LONG_HOLE = 1n << 30n;
 
 /**
- * Cuts what is left of a file into segments of so much data each, holes counting for nothing: what
- * is lost with a segment is what it costs to move it again. Long holes are segments of their own,
- * without data.
+ * Cuts the rest of a file into segments with this much data each; holes do not count. So what a
+ * lost segment costs is the time to move it again. Long holes are separate segments without data.
  */
 export function cutSegments(
   extents: readonly DataExtent[],
@@ -33,7 +29,7 @@ export function cutSegments(
     const first = next;
     while (next < data.length && (data[next]?.offsetBytes ?? gap.to) < gap.to) next += 1;
     const segments = cutGap(gap, data.slice(first, next), segmentBytes);
-    // The last one may reach into the next gap.
+    // The last extent may reach into the next gap.
     next = Math.max(first, next - 1);
     return segments;
   });
@@ -69,7 +65,7 @@ function cutGap(gap: Range, data: readonly DataExtent[], segmentBytes: bigint): 
   return segments;
 }
 
-/** What no range covers. */
+/** The parts that no range covers. */
 export function gaps(done: readonly Range[], lengthBytes: bigint): Range[] {
   const left: Range[] = [];
   let at = 0n;
@@ -81,7 +77,7 @@ export function gaps(done: readonly Range[], lengthBytes: bigint): Range[] {
   return left;
 }
 
-/** Ranges with one more, in order; those that touch become one. */
+/** Adds a range, in order; adjacent ranges are merged. */
 export function withRange(done: readonly Range[], range: Range): Range[] {
   const merged: Range[] = [];
   for (const next of [...done, range].sort((a, b) => (a.from < b.from ? -1 : 1))) {
@@ -93,12 +89,12 @@ export function withRange(done: readonly Range[], range: Range): Range[] {
   return merged;
 }
 
-/** As a checkpoint keeps them. */
+/** The text of ranges for a checkpoint. */
 export function rangesText(ranges: readonly Range[]): string {
   return ranges.map(({ from, to }) => `${String(from)}-${String(to)}`).join(',');
 }
 
-/** Ranges out of the text of `rangesText`. */
+/** Parses the text of `rangesText`. */
 export function parseRanges(text: string): Range[] {
   return [...text.matchAll(/(\d{1,20})-(\d{1,20})/g)].map(([, from = '0', to = '0']) => ({
     from: BigInt(from),
@@ -106,7 +102,7 @@ export function parseRanges(text: string): Range[] {
   }));
 }
 
-/** A multiple of the sector, so that every boundary is one. */
+/** A multiple of the sector size, so that every boundary is aligned. */
 export function segmentSize(dataBytes: bigint, wanted: bigint, most: bigint): bigint {
   const least_ = (dataBytes + most - 1n) / most;
   const size = least_ > wanted ? least_ : wanted;

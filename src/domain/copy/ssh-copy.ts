@@ -27,13 +27,13 @@ export type SshCopyPorts = RsyncCopyPorts &
 
 type SshEngine = 'NBD_SSH' | 'RSYNC_SSH';
 
-/** How the bytes go, and why so. */
+/** How the bytes are copied, and why. */
 interface EngineChoice {
   readonly engine: SshEngine;
   readonly why: string;
 }
 
-/** What a copy by ssh would do. */
+/** The plan of a copy by ssh. */
 export async function planBySsh(
   spec: FarSpec,
   { file, target }: Resolution,
@@ -66,13 +66,19 @@ export async function copyBySsh(spec: FarSpec, run: Run, ports: SshCopyPorts): P
   return (engine === 'RSYNC_SSH' ? sendByRsync : sendByNbd)(spec, run, ports, source, why);
 }
 
-/** A caller that asks for an engine gets that engine's own error: no check is needed here. */
+/**
+ * If the caller requests an engine, a missing tool is that engine's own error: no check is needed
+ * here.
+ */
 async function toolsThere({ engine, remote, target }: FarSpec, run: Run, { farShell }: SshCopyPorts) {
   if (engine === 'NBD_SSH' || engine === 'RSYNC_SSH') return { rsync: true, qemuNbd: true };
   return (await farShell.plan(remote, target, run.tool())).tools;
 }
 
-/** By what the far end has, and by how much of the file is data. Fails with TOOL_MISSING. */
+/**
+ * Chooses by the tools on the remote host, and by how much of the file is data. Fails with
+ * TOOL_MISSING.
+ */
 export function chooseBySsh({ engine, remote: { host } }: FarSpec, file: Sizes, tools: FarTools): EngineChoice {
   if (engine === 'NBD_SSH' && !tools.qemuNbd) throw missing(host, 'qemu-nbd');
   if (engine === 'RSYNC_SSH' && !tools.rsync) throw missing(host, 'rsync');
@@ -103,8 +109,8 @@ function planned({ engine, why }: EngineChoice, file: Sizes, freeBytes: bigint):
 }
 
 /**
- * Writes a file's data into an export of the far host, which gives it its name when it is whole,
- * and keeps nothing otherwise.
+ * Writes a file's data into an export of the remote host, which publishes the file when it is
+ * complete, and keeps nothing otherwise.
  */
 async function sendByNbd(
   spec: FarSpec,

@@ -3,13 +3,13 @@ import type { Run } from '../operations/verb.js';
 import type { ImageReader } from '../images/read-image.js';
 import type { AddressedFile } from '../ports/handles.js';
 
-/** Where a file comes from: another root, a far agent, a host that is reached by ssh. */
+/** Where a file comes from: another root, a peer, or a host that is reached by ssh. */
 interface Origin {
-  /** What lies there is as good as what lies in a trusted root. */
+  /** Whether files from there are trusted like those in a trusted root. */
   readonly trusted: boolean;
 }
 
-/** Before any byte comes. Fails with SANDBOX_UNAVAILABLE, IMAGE_TOO_LARGE. */
+/** Checked before any byte is received. Fails with SANDBOX_UNAVAILABLE, IMAGE_TOO_LARGE. */
 export function assertLengthWithinLimits(
   file: { readonly address: string; readonly lengthBytes: bigint },
   { trusted }: Origin,
@@ -19,8 +19,8 @@ export function assertLengthWithinLimits(
 }
 
 /**
- * Whatever lies in a trusted root is trusted from then on: what has come from elsewhere has to be
- * harmless and whole, in whatever format it claims to have. Fails as `ImageReader.foreign` and
+ * A file in a trusted root is trusted from then on, so a file from elsewhere must be harmless and
+ * complete, in the format that its content claims. Fails as `ImageReader.foreign` and
  * `ImageReader.assertWhole`.
  */
 export async function assertSafeForTrustedRoot(

@@ -6,7 +6,7 @@ export function whyNbd({ engine, remote: { host } }: FarSpec, lengthBytes: bigin
   return `${host} has an agent: ${dataShare(lengthBytes, dataBytes)} is pulled over NBD with TLS, and resumes when the connection breaks`;
 }
 
-/** How much of a file is data, in words. */
+/** The share of data in a file, as text. */
 export function dataShare(lengthBytes: bigint, dataBytes: bigint): string {
   if (dataBytes >= lengthBytes) return 'the file, which has no holes,';
   return `the data, ${String((dataBytes * 100n) / lengthBytes)} % of the file, the rest being holes,`;

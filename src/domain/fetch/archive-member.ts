@@ -15,18 +15,18 @@ export interface ArchivePorts {
   readonly archives: Archives;
 }
 
-/** Stands for the one disk of an archive, whatever its name is. */
+/** Stands for the only disk of an archive, whatever its name is. */
 export const ONLY_DISK = '*';
-/** How names of disks end. */
+/** Extensions of disk files. */
 const DISK_NAME = /\.(?:raw|img|ima|iso|dsk|hdd|qcow2?|vmdk|vdi|vhdx?|vpc|qed)(?:\.(?:gz|xz|zst|bz2))?$/i;
-/** What macOS and others put beside each file. */
+/** Files that macOS and other programs add beside each file. */
 const HIDDEN = /(?:^|\/)(?:\._[^/]*|\.DS_Store)$|^__MACOSX\//;
-/** So many names are in an error. */
+/** Limit of names in an error. */
 const NAMES_SHOWN = 10;
 
 /**
- * The bytes of one member, alone, with holes for zeros. Fails with IMAGE_MALFORMED,
- * MEMBER_NOT_FOUND, IMAGE_TOO_LARGE, NO_SPACE.
+ * Extracts one member, with holes for zeros. Fails with IMAGE_MALFORMED, MEMBER_NOT_FOUND,
+ * IMAGE_TOO_LARGE, NO_SPACE.
  */
 export async function takeMember(
   file: StagingFile,
@@ -54,8 +54,7 @@ export async function takeMember(
 }
 
 /**
- * The one disk in an archive; undefined: it has none, or several, or it is no archive that can be
- * read.
+ * The only disk in an archive; undefined: it has none, or several, or is not a readable archive.
  */
 export async function onlyDisk(
   head: Buffer,
@@ -69,7 +68,7 @@ export async function onlyDisk(
     return disksOf(await archives.list(kind, archive, tool))[0];
   } catch (error) {
     tool.signal.throwIfAborted();
-    // The hint is for people; that it is an archive is the error.
+    // The name is only a hint; the error itself is that the file is an archive.
     if (error instanceof HostlerError) return undefined;
     throw error;
   }
@@ -96,9 +95,9 @@ function choose(members: readonly ArchiveMember[], wanted: string, path: string)
   );
 }
 
-/** By their names; a file that is alone may have any. */
+/** Disks by their names; a single file may have any name. */
 function disksOf(members: readonly ArchiveMember[]): readonly ArchiveMember[] {
-  // A link is the file once more.
+  // A hard link is the same file again.
   const seen = members.filter(({ name, linkTo }) => !HIDDEN.test(name) && linkTo === undefined);
   const disks = seen.filter(({ name }) => DISK_NAME.test(name));
   const found = disks.length === 0 ? seen : disks;

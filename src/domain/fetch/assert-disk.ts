@@ -9,9 +9,9 @@ import type { Resolved } from '../ports/handles.js';
 import type { ToolRun } from '../ports/tools.js';
 
 /**
- * Raw bytes that came in the place of an image may be a disk. What is shorter than a sector is
- * none; what nobody has declared to be raw, and begins as something else, is none unless it has
- * partitions, or the mark of an optical medium. Fails with IMAGE_MALFORMED.
+ * Raw bytes that were received as an image may be a disk, but not if they are shorter than a
+ * sector. Bytes that were not declared as raw and begin as something else need partitions, or the
+ * mark of an optical medium. Fails with IMAGE_MALFORMED.
  */
 export async function assertDisk(
   file: Resolved,
@@ -33,8 +33,8 @@ export async function assertDisk(
 }
 
 /**
- * The error that an archive is not the format that it is declared, with a hint at the disk in it;
- * another error as it is.
+ * For an archive that is not in the declared format: the error with a hint at the disk in it. Other
+ * errors are unchanged.
  */
 export async function withHint(
   error: unknown,

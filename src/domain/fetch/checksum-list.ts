@@ -1,22 +1,22 @@
 /**
- * Files such as SHA256SUMS: of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) = DIGEST`), or a
- * digest alone.
+ * Files such as SHA256SUMS: in the format of coreutils (`DIGEST  NAME`), of BSD (`SHA256 (NAME) =
+ * DIGEST`), or a single digest.
  */
 import { algorithmNamed, byLength, hintOf, type Named } from './digest-names.js';
 import { breathe } from '../model/async.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 
-/** Where the file is of which a list speaks. */
+/** The location of the file that a list describes. */
 export interface ListPlace {
   /** The components of its path. */
   readonly path: readonly string[];
-  /** Those of them behind the list's folder; undefined: the file is somewhere else. */
+  /** The components below the list's folder; undefined: the file lies elsewhere. */
   readonly below?: readonly string[];
   /** The last component of the list's own path. */
   readonly listName: string;
 }
 
-/** `lacks` says of the list why it has none, as in `LIST has no checksum of NAME`. */
+/** `lacks` says why the list has none, as in `LIST has no checksum of NAME`. */
 export type Listed = { readonly checksum: ExpectedChecksum } | { readonly lacks: string };
 
 /** Best first. */
@@ -36,29 +36,29 @@ const BEST: readonly ExpectedChecksum['algorithm'][] = [
 ];
 const HEX = '[0-9a-fA-F]{32,128}';
 /**
- * With a backslash in front, `\\` and `\n` in the name stand for others. One space, as BSD's `md5
- * -r` has it, is read by sha256sum(1) too.
+ * After a leading backslash, `\\` and `\n` in the name are escapes. sha256sum(1) also accepts a
+ * single space, as `md5 -r` of BSD writes.
  */
 const GNU = new RegExp(`^(\\\\?)(${HEX})(?: [ *]|\\t| )(.+)$`);
 const BSD = new RegExp(`^(\\\\?)([A-Za-z0-9/_-]+) ?\\((.+)\\) ?= ?(${HEX})$`);
-/** A path and what belongs to it is shorter: what is longer says nothing of a file. */
+/** A path with its digest is shorter; a longer line does not describe a file. */
 const MAX_LINE = 5000;
-/** Between so many characters, or lines, others have their turn. */
+/** Characters, or lines, that are processed before other work gets a turn. */
 const SLICE = { characters: 16_384, lines: 500 };
 const ALONE = new RegExp(`^${HEX}$`);
-/** Of Gentoo: what follows is by this algorithm. */
+/** In Gentoo's lists: the following lines use this algorithm. */
 const HEADING = /^# *(\S+) HASH$/i;
 
 interface Line {
   readonly digest: string;
   readonly algorithm: Named;
-  /** Unset: it stands alone. */
+  /** Unset: a digest without a name. */
   readonly name?: string;
 }
 
 /**
- * The best checksum that a list has for a file. Of names in several folders the file's own counts:
- * the one that is its path from the list on, else the longest with which its path ends.
+ * The best checksum that a list has for a file. If the name occurs in several folders, the path
+ * from the list on counts, otherwise the longest name that the file's path ends with.
  */
 export async function checksumIn(text: string, place: ListPlace): Promise<Listed> {
   const wanted = (place.below ?? place.path.slice(-1)).join('/');
@@ -66,7 +66,7 @@ export async function checksumIn(text: string, place: ListPlace): Promise<Listed
   const lines = await linesOf(text.replace(/^\ufeff/, ''), place.listName);
   const named = await ownLines(lines, place);
   if (named === 'several') return { lacks: `has several files of the name ${wanted}, and does not say which is meant` };
-  // A list of one digest is of the file beside it.
+  // A list with one digest describes the file beside it.
   const alone = lines.filter(({ name }) => name === undefined);
   const found = named.length > 0 ? named : lines.length === 1 ? alone : [];
   if (found.length === 0)
@@ -116,7 +116,7 @@ function lineOf(line: string, heading: Named, hint: Named): readonly Line[] {
   return ALONE.test(line) ? [untagged(line, heading, hint)] : [];
 }
 
-/** A digest that is as long as its algorithm's are. */
+/** A digest whose length fits its algorithm. */
 function tagged(digest: string, algorithm: Named): Line {
   const fits = typeof algorithm === 'object' || byLength(digest, algorithm) === algorithm;
   return { digest: digest.toLowerCase(), algorithm: fits ? algorithm : undefined };
@@ -131,10 +131,10 @@ function plain(name: string, escaped: boolean): string {
   return escaped ? name.replace(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter)) : name;
 }
 
-/** Those with the name that is the file's most of all. */
+/** The lines whose name matches the file best. */
 async function ownLines(lines: readonly Line[], { path, below }: ListPlace): Promise<readonly Line[] | 'several'> {
   const found = await inSlices(lines, (line) => {
-    // Some have more spaces than they should.
+    // Some lists have additional spaces.
     const exact = componentsOf(line.name ?? '');
     const name = exact.at(-1) === path.at(-1) ? exact : componentsOf((line.name ?? '').trim());
     return name.at(-1) === path.at(-1) && name.length > 0 ? [{ line, name }] : [];
@@ -158,7 +158,7 @@ async function inSlices<T, R>(all: readonly T[], each: (one: T) => readonly R[])
   return results;
 }
 
-/** How well a name is the file's: 0 is not at all. */
+/** How well a name matches the file; 0: not at all. */
 function rankOf(
   name: readonly string[],
   path: readonly string[],
@@ -166,7 +166,7 @@ function rankOf(
   inFolders: boolean,
 ): number {
   if (below !== undefined && isEnd(name, below) && isEnd(below, name)) return Infinity;
-  // Where a list names folders, a name without one is of the folder that the list is in.
+  // In a list with folders, a name without one is in the list's own folder.
   if (name.length === 1 && inFolders && below !== undefined) return 0;
   if (isEnd(name, path)) return 1 + name.length;
   // Folders on the host where the list was made.

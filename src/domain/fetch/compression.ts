@@ -8,19 +8,19 @@ const MARKS: Readonly<Record<Compression, string>> = {
   // `BZh`, and a digit.
   bzip2: '425a68',
 };
-/** A block of bzip2, or the end of one without any. */
+/** A block of bzip2, or the end of a stream without blocks. */
 const BZIP2_BLOCKS = ['314159265359', '177245385090'];
 const HEAD_BYTES = 10;
-/** pzstd, and everything that can be sought in, begins with one. */
+/** Files of pzstd, and seekable zstd files, begin with such a frame. */
 const [SKIPPABLE, SKIPPABLE_HEAD_BYTES] = [0x184d2a5, 8n];
 const MAX_SKIPPED = 64;
 
-/** By what the bytes are compressed that Hostler takes apart, if they are. */
+/** The compression of the bytes, if Hostler supports it. */
 export async function compressionOf(bytes: ByteSource): Promise<Compression | undefined> {
   let at = 0n;
   for (let skipped = 0; skipped <= MAX_SKIPPED; skipped++) {
     const head = await bytes.read(at, HEAD_BYTES);
-    // Only zstd takes what follows a frame that is skipped: lz4's mark is another.
+    // Only zstd allows another frame after a skippable one: lz4 has another mark.
     if (head.length < HEAD_BYTES || head.readUInt32LE(0) >>> 4 !== SKIPPABLE)
       return at === 0n ? markOf(head) : begins(head, MARKS.zstd) ? 'zstd' : undefined;
     at += SKIPPABLE_HEAD_BYTES + BigInt(head.readUInt32LE(4));

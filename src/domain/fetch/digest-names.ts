@@ -2,14 +2,14 @@ import { DIGEST_DIGITS, type ExpectedChecksum } from '../model/checksum.js';
 
 type Algorithm = ExpectedChecksum['algorithm'];
 
-/** An algorithm, as far as it is one of ours; undefined: nothing says which it is. */
+/** A supported algorithm, or the name of another one; undefined: it is not stated. */
 export type Named = Algorithm | { readonly unknown: string } | undefined;
 
 const BY_NAME: ReadonlyMap<string, Algorithm> = new Map([
   ['md5', 'md5'],
   ['sha1', 'sha1'],
   ['sha256', 'sha256'],
-  // OpenSSL 3 has the family in front.
+  // OpenSSL 3 puts the family in front.
   ['sha2256', 'sha256'],
   ['sha512', 'sha512'],
   ['sha2512', 'sha512'],
@@ -28,10 +28,13 @@ const BY_NAME: ReadonlyMap<string, Algorithm> = new Map([
   ['blake2s', 'blake2s256'],
   ['blake2s256', 'blake2s256'],
 ]);
-/** In the name of a list; digests of others are as long as those of SHA-2. */
+/**
+ * Algorithms in the name of a list; others, whose digests can be as long as those of SHA-2, are
+ * recognised too.
+ */
 const IN_NAMES =
   /sha3[-_]?\d{3}|sha512[-_]?(?:t|256|224)|sha2?[-_]?\d{1,3}|md5|blake2[bs]?|blake3|b[23](?=sums?|$)|sm3|whirlpool|streebog\d*|skein\d*|(?:rmd|ripemd)[-_]?160/gi;
-/** What a digest is that nothing names: others are named. */
+/** The algorithm of a digest that names none: others are always named. */
 const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map([
   [32, 'md5'],
   [40, 'sha1'],
@@ -46,13 +49,13 @@ const BY_LENGTH: ReadonlyMap<number, Algorithm> = new Map([
  * others.
  */
 export function algorithmNamed(name: string): Exclude<Named, undefined> {
-  // `SHA512/256` is none of the two.
+  // `SHA512/256` is neither of the two.
   return BY_NAME.get(name.toLowerCase().replaceAll(/[-_]/g, '')) ?? { unknown: name };
 }
 
 /**
- * What the name of a list says of its digests; the last word counts: before it there may be the
- * name of an image.
+ * The algorithm in the name of a list; the last match counts, because the name of an image may come
+ * before it.
  */
 export function hintOf(listName: string): Named {
   const word = listName.match(IN_NAMES)?.at(-1);
@@ -60,8 +63,7 @@ export function hintOf(listName: string): Named {
 }
 
 /**
- * The algorithm of a digest: the one that is named, if it is as long as that one's are; else by its
- * length.
+ * The algorithm of a digest: the named one if the length fits, otherwise the one with this length.
  */
 export function byLength({ length }: string, hint: Algorithm | undefined): Algorithm | undefined {
   return hint !== undefined && DIGEST_DIGITS[hint] === length ? hint : BY_LENGTH.get(length);

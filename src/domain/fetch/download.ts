@@ -18,22 +18,22 @@ export interface BringSpec {
   readonly source: SourceSpec;
   readonly target: ImageAddress;
   readonly checksum?: ExpectedChecksum;
-  /** Unset: as fast as it comes. */
+  /** Unset: no limit. */
   readonly rate?: Rate;
 }
 
-/** What came, and what the source said of it. */
+/** The received file, and what the source reported about it. */
 export interface Downloaded {
   readonly facts: SourceFacts;
   readonly networkBytes: bigint;
   readonly checksum?: ExpectedChecksum;
-  /** For a later question whether the source still has this content. */
+  /** For a later check whether the source still has this content. */
   readonly freshness?: string;
 }
 
 /**
- * The bytes of a source as they are, in a private file. `assertFacts` may refuse them before any
- * comes.
+ * Downloads the unchanged bytes of a source into a private file. `assertFacts` may refuse them
+ * before the transfer.
  */
 export async function download(
   { source, target, checksum: asked, rate }: BringSpec,
@@ -70,7 +70,7 @@ export async function download(
   return { facts, networkBytes, checksum: computed, ...(freshness === undefined ? {} : { freshness }) };
 }
 
-/** What a result says of the download. */
+/** The facts of a download for the result. */
 export function downloadFacts({ networkBytes, checksum }: Downloaded): Pick<FetchResult, 'networkBytes' | 'checksum'> {
   return checksum === undefined ? { networkBytes } : { networkBytes, checksum: checksumText(checksum) };
 }

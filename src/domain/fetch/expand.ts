@@ -11,8 +11,8 @@ import { assertWithin } from './wrong-bodies.js';
 import type { StagingFile, StagedImage } from '../ports/targets.js';
 
 /**
- * What follows the end of an image, such as a signature, takes some KiB; more, or half of what
- * came, may be the rest of it, damaged.
+ * Data after an image, such as a signature, has some KiB; if it is more, or half of the file, it
+ * may be the damaged rest of the image.
  */
 const MOST_FOLLOWING = 64n * 1024n;
 const READ_BYTES = 1024 * 1024;
@@ -24,8 +24,8 @@ export interface ExpandPorts {
 }
 
 /**
- * The file that holds the image: this one, or what it expands to, with holes for zeros. Fails with
- * IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE.
+ * The file that holds the image: this one, or its decompressed content, with holes for zeros. Fails
+ * with IMAGE_TOO_LARGE, IMAGE_MALFORMED, NO_SPACE.
  */
 export async function expand(
   file: StagingFile,
@@ -49,19 +49,19 @@ export async function expand(
       try {
         return await expander.endsWithin(compression, pieces, run.tool());
       } finally {
-        // A tool that ends early leaves a piece that is being read, from a file that is closed
-        // next.
+        // A tool that ends early may leave a pending read of the file, which is closed next.
         await pieces.return();
       }
     });
     if (early) throw muchFollows(target, compression);
     run.warn({ reason: 'TRAILING_DATA', message: `what follows the end of the ${compression} data was left out` });
   }
-  // What came stays until the end: after a crash it is expanded again, and does not come again.
+  // The received file is kept until the end: after a crash it is decompressed again, and not
+  // downloaded again.
   return part.expanded;
 }
 
-/** All but what may follow the end. */
+/** All bytes except those that may follow the end of the image. */
 async function* withoutTail(bytes: ByteSource): AsyncGenerator<Uint8Array, void> {
   const half = bytes.lengthBytes / 2n;
   for (let at = 0n, end = bytes.lengthBytes - (half < MOST_FOLLOWING ? half : MOST_FOLLOWING); at < end;) {
@@ -78,8 +78,8 @@ function muchFollows(target: ImageAddress, compression: string): HostlerError {
 }
 
 /**
- * Makes a file of what `produce` gives, with holes for zeros; of what was there before nothing
- * stays. Fails with IMAGE_TOO_LARGE, NO_SPACE.
+ * Replaces a file with the output of `produce`, with holes for zeros. Fails with IMAGE_TOO_LARGE,
+ * NO_SPACE.
  */
 export async function fill<T>(
   into: StagingFile,

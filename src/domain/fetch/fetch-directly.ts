@@ -6,7 +6,7 @@ import { rateOf, type FetchSpec } from './fetch-spec.js';
 import { fetchTo } from './fetch-to.js';
 import { showConverted, type MakePorts } from './make-image.js';
 
-/** Fetches an image to its target, past the cache, and publishes it. */
+/** Fetches an image to its target without the cache, and publishes it. */
 export async function fetchDirectly(spec: FetchSpec, run: Run, ports: MakePorts): Promise<FetchResult> {
   const { part, downloaded, image } = await fetchTo({ ...spec, ...rateOf(spec) }, run, ports);
   await run.step('seal');

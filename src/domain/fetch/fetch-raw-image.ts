@@ -10,7 +10,7 @@ export type FetchRawSpec = Pick<
   'source' | 'target' | 'maxSizeBytes' | 'checksum' | 'bytesPerSecond' | 'overwrite' | 'attributes'
 >;
 
-/** Fetches bytes as they are: kernels, ramdisks. A crash leaves nothing under the final name. */
+/** Fetches bytes unchanged: kernels, ramdisks. A crash leaves nothing under the final name. */
 export function fetchRawImage(ports: BringPorts): Verb<FetchRawSpec, FetchResult> {
   const allowed = ({ maxSizeBytes }: FetchRawSpec) =>
     maxSizeBytes === undefined || maxSizeBytes > ports.rules.maxBytes ? ports.rules.maxBytes : maxSizeBytes;

@@ -9,21 +9,21 @@ import type { Rate } from '../transfer/pace.js';
 import { needsNoSecrets, sourceIdentity } from './source.js';
 import { TRANSPORT } from './transfer-spec.js';
 
-/** How the target is laid out is chosen only with its format, or of an overlay. */
+/** The layout of the target can be chosen only together with its format, or for an overlay. */
 export interface FetchSpec extends Layout {
   readonly source: SourceSpec;
   readonly target: ImageAddress;
-  /** Unset: as the source. */
+  /** Unset: the format of the source. */
   readonly format?: ImageFormat;
-  /** Unset: as the source says, else it is detected. */
+  /** Unset: the format that the source reports, or else the detected one. */
   readonly sourceFormat?: ImageFormat;
-  /** Which file of the archive that comes; unset: what comes is the image. */
+  /** The file to take from a received archive; unset: the received file is the image. */
   readonly archiveMember?: string;
-  /** What is encrypted is opened, by the caller's passphrase, and rewritten. */
+  /** An encrypted image is opened with the caller's passphrase, and rewritten. */
   readonly sourceEncrypted: boolean;
   readonly maxSizeBytes?: bigint;
   readonly checksum?: ExpectedChecksum;
-  /** How fast it may come; unset: as it can. */
+  /** Rate limit; unset: none. */
   readonly bytesPerSecond?: bigint;
   readonly useCache: boolean;
   /** Only with the cache. */
@@ -32,7 +32,7 @@ export interface FetchSpec extends Layout {
   readonly attributes: FileAttributes;
 }
 
-/** The rate of a spec, as `download` takes it. */
+/** The rate of a spec for `download`. */
 export function rateOf({ bytesPerSecond }: Pick<FetchSpec, 'bytesPerSecond'>): { readonly rate?: Rate } {
   return bytesPerSecond === undefined ? {} : { rate: () => bytesPerSecond };
 }
@@ -55,7 +55,8 @@ export function fetchResume<
 >(): Resume<S> {
   return {
     key: ({ source, checksum }) => `${sourceIdentity(source)} ${checksum === undefined ? '' : checksumText(checksum)}`,
-    // Who is not let in may have taken up what another caller can go on with.
+    // A caller that the source refuses may have taken over data that another caller can continue
+    // with.
     after: [...TRANSPORT, 'SOURCE_REFUSED'],
     alone: ({ source, sourceEncrypted = false }) => !sourceEncrypted && needsNoSecrets(source),
   };

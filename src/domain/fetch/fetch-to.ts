@@ -6,21 +6,20 @@ import { makeImage, type MadeImage, type MakePorts } from './make-image.js';
 import { sourceText } from './source.js';
 import { assertAnnouncedSize } from './validate-foreign.js';
 
-/** An image that has come, in its private folder; it is not sealed yet. */
+/** A received image in its private folder, not yet sealed. */
 interface Fetched {
   readonly part: StagedImage;
   readonly downloaded: Downloaded;
   readonly image: MadeImage;
 }
 
-/** What is fetched, and to where. */
+/** What is fetched, and the target. */
 export type FetchToSpec = Omit<FetchSpec, 'useCache' | 'overlay' | 'sourceEncrypted' | 'bytesPerSecond'> &
   Pick<BringSpec, 'rate'>;
 
 /**
- * Downloads an image into a private folder beside its target, or continues what an earlier attempt
- * left there, checks it, and converts it where another format is wanted. Fails as `download` and
- * `makeImage`.
+ * Downloads an image into a private folder beside its target, or resumes an earlier attempt there,
+ * checks it, and converts it if another format is requested. Fails as `download` and `makeImage`.
  */
 export async function fetchTo(spec: FetchToSpec, run: Run, ports: MakePorts): Promise<Fetched> {
   const { part, checkpoint } = await run.resumablePart(spec.target, spec);
@@ -34,7 +33,7 @@ export async function fetchTo(spec: FetchToSpec, run: Run, ports: MakePorts): Pr
 }
 
 /**
- * A declared format goes before what the source says, which may be that of what is taken out of an
+ * A declared format takes precedence over the source's, which may be that of a file inside an
  * archive.
  */
 function withFormat(spec: FetchToSpec, { facts }: Downloaded): FetchToSpec {

@@ -17,26 +17,26 @@ import type { Layer } from '../ports/tools.js';
 
 export type MakePorts = BringPorts & ExpandPorts & ArchivePorts & JudgePorts;
 
-/** What became of it: kept as it came, with its facts, or converted. */
+/** The finished image: as received, with its facts, or converted. */
 export interface MadeImage {
   readonly format: ImageFormat;
   readonly kept?: ImageFacts;
   readonly converted?: Converted;
 }
 
-/** How it is to be laid out needs a format. */
+/** A layout can be chosen only with a format. */
 interface MakeSpec extends Layout {
-  /** Unset: as it is. */
+  /** Unset: unchanged. */
   readonly format?: ImageFormat;
   readonly sourceFormat?: ImageFormat;
   readonly maxSizeBytes?: bigint;
-  /** Which file of the archive that came; unset: what came is the image. */
+  /** The file to take from a received archive; unset: the received file is the image. */
   readonly archiveMember?: string;
 }
 
 /**
- * What came into the part's private folder, taken apart, judged, and made the part in the format
- * that is wanted.
+ * Unpacks the received file in the part's private folder, validates it, and makes the part in the
+ * requested format.
  */
 export async function makeImage(
   part: StagedImage,
@@ -70,7 +70,7 @@ export async function makeImage(
   const asItIs = wanted === image.format && image.opens === undefined && Object.keys(layout).length === 0;
   if (asItIs && target.storage === 'file') {
     await run.step('keep');
-    // So that little is left to make durable once it has another name.
+    // So that little remains to be made durable after it was renamed.
     await ports.files.sync(image.file);
     await part.adopt(file.name);
     return { format: image.format, kept: image.facts };
@@ -81,19 +81,19 @@ export async function makeImage(
   };
 }
 
-/** Bytes of the guest's disk: so many were read of so many. */
+/** Bytes of the guest's disk that were read, and their total. */
 interface Converted {
   readonly readBytes: bigint;
   readonly wholeBytes: bigint;
 }
 
-/** The last progress of a conversion: zeros that were read have become holes. */
+/** The final progress of a conversion: zeros that were read have become holes. */
 export function showConverted(made: Resolved, { readBytes, wholeBytes }: Converted, run: Run): void {
   const { movedBytes, skippedBytes } = movedOf(made, readBytes, wholeBytes);
   run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
 }
 
-/** One image without a base, in another format or otherwise laid out. */
+/** Converts one image without a base to another format or layout. */
 export async function convertLayer(
   image: Layer,
   part: StagedImage,

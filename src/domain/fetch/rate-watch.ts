@@ -4,21 +4,20 @@ import type { TransferRules } from '../ports/sources.js';
 const LOOK_MS = 250;
 
 interface Look {
-  /** So long the source had been waited for by then. */
+  /** How long the source had been awaited by then. */
   readonly waitedMs: number;
   readonly bytes: number;
 }
 
 /**
- * Ends a transfer to which too little comes for too long. Only the time counts that the source is
- * waited for.
+ * Ends a transfer that is too slow for too long. Only the time spent waiting for the source counts.
  */
 export class RateWatch {
   readonly #abort = new AbortController();
   readonly #timer: NodeJS.Timeout;
   #bytes = 0;
   #waitedMs = 0;
-  /** Since when the source is waited for; undefined while the writer is at work. */
+  /** Start of the current wait for the source; undefined while data is being written. */
   #since: number | undefined;
   #looks: readonly Look[] = [{ waitedMs: 0, bytes: 0 }];
 
@@ -35,7 +34,7 @@ export class RateWatch {
     return this.#abort.signal;
   }
 
-  /** Waits for something that the source sends. */
+  /** Waits for data from the source. */
   async waitFor<T>(coming: Promise<T>): Promise<T> {
     this.#since = performance.now();
     try {
@@ -55,8 +54,8 @@ export class RateWatch {
   }
 
   /**
-   * A process that could not look for longer than twice the interval was busy itself: what came
-   * meanwhile was not heard.
+   * If the process did not check for longer than twice the interval, it was busy itself, and
+   * received data was not counted.
    */
   #count(): void {
     if (this.#since === undefined) return;
@@ -82,7 +81,7 @@ export class RateWatch {
   }
 }
 
-/** The pieces as they come; only while the next one is waited for does the watch count. */
+/** The chunks as they arrive; the watch counts only the waits for the next one. */
 export async function* waitedFor<T>(pieces: AsyncIterable<T>, watch: RateWatch): AsyncGenerator<T, void> {
   const iterator = pieces[Symbol.asyncIterator]();
   try {

@@ -1,23 +1,23 @@
 import type { Secrets } from '../model/secrets.js';
 import type { SourceSpec, NetworkSource } from '../model/image-source.js';
 
-/** Whether another host sends it. */
+/** Whether the source is on another host. */
 export function isFarSource({ source }: { readonly source: SourceSpec }): boolean {
   return source.kind !== 'file';
 }
 
-/** What the secrets of a source are called. */
+/** Name of a secret of a source. */
 export const QUERY = 'query';
 export const HEADERS = 'headers';
 export const TOKEN = 'token';
 
-/** A secret as text; undefined when it was not given. */
+/** A secret as text; undefined if it was not given. */
 export function secretText(secrets: Secrets, name: string): string | undefined {
   const secret = secrets[name];
   return secret === undefined ? undefined : Buffer.from(secret).toString('utf8');
 }
 
-/** The source in words that may be shown to anybody. */
+/** The source as text without secrets. */
 export function sourceText(source: SourceSpec): string {
   switch (source.kind) {
     case 'http':
@@ -29,15 +29,18 @@ export function sourceText(source: SourceSpec): string {
   }
 }
 
-/** What makes two sources one: a signature says who may have it, and is asked for besides. */
+/**
+ * The identity of a source, without signatures: those say who may have it, and are checked
+ * separately.
+ */
 export function sourceIdentity(source: SourceSpec): string {
   const query = source.kind === 'http' ? (source.contentQuerySha256 ?? source.querySha256) : undefined;
   return `${source.kind}:${sourceText(source)}${query === undefined ? '' : `?${query}`}`;
 }
 
 /**
- * The same source without what tells callers apart, such as a signature: what is fetched for all
- * who ask for it. Where a checksum says what the content is, no part of a query does.
+ * The source without the parts that differ between callers, such as a signature: the key of a
+ * shared download. If a checksum identifies the content, the whole query is left out.
  */
 export function forAllCallers(source: NetworkSource, hasChecksum: boolean): NetworkSource {
   if (source.kind === 'glance') return { ...source, token: false };
@@ -50,8 +53,8 @@ export function forAllCallers(source: NetworkSource, hasChecksum: boolean): Netw
 }
 
 /**
- * Whether a source may have let its caller in by what that caller alone knows. What came so is
- * given to others only when the source, asked with what they know, lets them in too.
+ * Whether the source may have admitted its caller because of secrets. Content that was received so
+ * is given to another caller only if the source admits that caller too.
  */
 export function isGuarded(secrets: Secrets): boolean {
   return [QUERY, HEADERS, TOKEN].some((name) => secrets[name] !== undefined);

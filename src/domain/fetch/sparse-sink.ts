@@ -1,20 +1,20 @@
 import { isZeros } from '../model/zeros.js';
 import type { FileWriter } from '../ports/transfers.js';
 
-/** Zeros of this length, aligned, become holes: what filesystems allocate by. */
+/** Aligned zeros of this length become holes: the allocation unit of filesystems. */
 const BLOCK_BYTES = 4096;
-/** Written at once. */
+/** Bytes of one write. */
 const PIECE_BYTES = 1024 * 1024;
 
 /**
  * Writes a stream into a file that is empty from `position` on; blocks of zeros are left out. One
- * write is under way while the next piece comes.
+ * write runs while the next chunk arrives.
  */
 export class SparseSink {
   #pieces: Uint8Array[] = [];
   #size = 0;
   #writing: Promise<void> = Promise.resolve();
-  /** Everything before it has been written. */
+  /** Everything before this offset has been written. */
   #written: bigint;
   #taken: bigint;
   zeroBytes = 0n;
@@ -27,7 +27,7 @@ export class SparseSink {
     this.#taken = position;
   }
 
-  /** End of what was taken. */
+  /** End of the data that was taken. */
   get takenBytes(): bigint {
     return this.#taken;
   }
@@ -36,7 +36,7 @@ export class SparseSink {
     return this.#written;
   }
 
-  /** Whether enough is there to be passed on. */
+  /** Returns whether enough data is buffered to be written. */
   add(piece: Uint8Array): boolean {
     this.#pieces.push(piece);
     this.#size += piece.length;
@@ -44,18 +44,18 @@ export class SparseSink {
     return this.#size >= PIECE_BYTES;
   }
 
-  /** Waits while the write before the last one is under way. */
+  /** Waits while the write before the last one is running. */
   async take(piece: Uint8Array): Promise<void> {
     if (this.add(piece)) await this.pass();
   }
 
-  /** Resolved when everything has been written. */
+  /** Resolves when everything has been written. */
   async flush(): Promise<void> {
     if (this.#size > 0) await this.pass();
     await this.#writing;
   }
 
-  /** Writes what is there; waits for the write before it, not for its own. */
+  /** Starts to write the buffered data; waits for the previous write, not for its own. */
   async pass(): Promise<void> {
     await this.#writing;
     const data = Buffer.concat(this.#pieces, this.#size);
@@ -73,14 +73,17 @@ export class SparseSink {
       dataBytes += to - from;
       writtenTo = to;
     }
-    // A later attempt sees by the length that zeros have come, too.
+    // A later attempt sees by the length that trailing zeros have arrived too.
     if (writtenTo < data.length) await this.file.endAt(end);
     this.#written = end;
     this.zeroBytes += BigInt(data.length - dataBytes);
   }
 }
 
-/** Which bytes are no whole blocks of zeros; `phase` is where in a block the data begins. */
+/**
+ * The ranges that are not whole blocks of zeros; `phase` is the offset in a block at which the data
+ * begins.
+ */
 export function dataRanges(data: Buffer, phase: number): [number, number][] {
   const found: [number, number][] = [];
   for (let from = 0; from < data.length;) {

@@ -22,8 +22,8 @@ export interface TakeFilePorts {
 const READ_BYTES = 1024 * 1024;
 
 /**
- * The bytes of a file of this host as they are: shared where the filesystem can, holes left out
- * where it cannot. Fails with SOURCE_CHANGED.
+ * Takes the unchanged bytes of a file of this host: shares extents if the filesystem can, and
+ * otherwise copies without holes. Fails with SOURCE_CHANGED.
  */
 export async function takeFile(
   from: ImageAddress,
@@ -45,7 +45,7 @@ export async function takeFile(
     await run.reserve(target, totalBytes, file);
     run.phase('COPYING');
     await tool.convert(
-      // As bytes it may be read in place, trusted or not.
+      // As raw bytes it may be read in place, trusted or not.
       [{ file: source, format: 'raw', facts: rawFacts(source), untrusted: 'quarantined' }],
       file,
       { format: 'raw', compress: false, preallocation: 'off', direct: false, shared: false, ...limitOf(rate) },

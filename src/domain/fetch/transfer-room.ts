@@ -3,7 +3,10 @@ import { GrowingSpace } from '../operations/resources/growing-space.js';
 import type { Run } from '../operations/verb.js';
 import type { StagingFile } from '../ports/targets.js';
 
-/** Space for a file that comes: all of it where its length is known, else as much as has come. */
+/**
+ * Reserves space for a file that arrives: all of it if its length is known, otherwise as much as
+ * has arrived.
+ */
 export class TransferRoom {
   readonly #growing: GrowingSpace;
   #all: { readonly bytes: bigint; readonly release: () => void } | undefined;
@@ -16,12 +19,12 @@ export class TransferRoom {
     this.#growing = new GrowingSpace(run, target, file);
   }
 
-  /** For a body that does not say how long it is. Fails with NO_SPACE. */
+  /** For a body of unknown length. Fails with NO_SPACE. */
   async upTo(bytes: bigint): Promise<void> {
     await this.#growing.upTo(bytes);
   }
 
-  /** For a body of this length, instead of what was reserved before. Fails with NO_SPACE. */
+  /** For a body of this length, instead of the earlier reservation. Fails with NO_SPACE. */
   async forAll(bytes: bigint): Promise<void> {
     this.#growing.release();
     if (this.#all?.bytes === bytes) return;
@@ -29,7 +32,7 @@ export class TransferRoom {
     this.#all = { bytes, release: await this.run.reserve(this.target, bytes, this.file) };
   }
 
-  /** When the file is there: what it takes it has taken, and its holes take nothing. */
+  /** Call it when the file is complete: its data is allocated, and its holes need no space. */
   release(): void {
     this.#all?.release();
     this.#growing.release();

@@ -8,16 +8,16 @@ import type { Reason } from '../model/reasons/reasons.js';
 
 export interface TransferSpec {
   readonly target: ImageAddress;
-  /** For people. */
+  /** Description for people. */
   readonly what: string;
   readonly checksum: ExpectedChecksum | undefined;
-  /** How long the source says that it is; unset: it says so with the content, or not at all. */
+  /** Length that the source announced; unset: it is announced with the content, or not at all. */
   readonly lengthBytes?: bigint;
-  /** The file may not be longer. */
+  /** Maximum length of the file. */
   readonly maxBytes: bigint;
-  /** The source is asked with a caller's secrets. */
+  /** Whether the source is asked with a caller's secrets. */
   readonly guarded: boolean;
-  /** Unset: as fast as it comes. */
+  /** Unset: no limit. */
   readonly rate?: Rate;
 }
 
@@ -32,11 +32,11 @@ export interface Transferred {
   readonly lengthBytes: bigint;
   readonly networkBytes: bigint;
   readonly zeroBytes: bigint;
-  /** Of all bytes as they came. */
+  /** Checksum of all bytes as received. */
   readonly checksum: ExpectedChecksum;
-  /** For a later question whether it still is this content. */
+  /** For a later check whether the source still has this content. */
   readonly freshness?: string;
 }
 
-/** What trying again may help with. */
+/** Failures that a retry may fix. */
 export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];

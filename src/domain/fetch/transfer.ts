@@ -17,11 +17,11 @@ import type { StagingFile } from '../ports/targets.js';
 import { type TransferSpec, type FetchTransferPorts, type Transferred, TRANSPORT } from './transfer-spec.js';
 
 /**
- * Less than so much since the best attempt is no progress: a byte now and then would be waited for
- * for ever.
+ * Less than this beyond the best attempt does not count as progress: otherwise a byte now and then
+ * would be awaited forever.
  */
 const PROGRESS_BYTES = 256n * 1024n;
-/** How often watchers hear of a slow source. */
+/** Interval of progress reports for a slow source. */
 const SHOW_MS = 200;
 
 interface OpenPart {
@@ -30,22 +30,28 @@ interface OpenPart {
 }
 
 /**
- * Moves a remote file into a file of ours: resumes after lost connections and restarts, hashes
- * meanwhile, leaves holes for zeros.
+ * Downloads a remote file into a local file: resumes after lost connections and restarts, hashes
+ * the data on the way, and leaves holes for zeros.
  */
 export class Transfer {
   #position: Position = { offset: 0n };
   #networkBytes = 0n;
   #zeroBytes = 0n;
-  /** In parts, of which only the checksum tells whether they are of the same content. */
+  /**
+   * Whether the parts are from several requests, so that only the checksum tells whether they are
+   * of the same content.
+   */
   #resumed = false;
-  /** A later request can go on where the body stopped. */
+  /** Whether a later request can resume where the body stopped. */
   #resumable = true;
-  /** So often parts did not have the checksum together. */
+  /** How often the combined parts did not match the checksum. */
   #mixed = 0;
-  /** What an earlier attempt brought came for secrets that this caller need not have. */
+  /** Whether an earlier attempt received data with secrets that this caller may not have. */
   #unproved = false;
-  /** The same, and nothing but the source tells whether it is what it has now. */
+  /**
+   * Whether the data is from an earlier attempt, and only the source can tell whether it is still
+   * current.
+   */
   #outdated = false;
   #computed: ExpectedChecksum | undefined;
   readonly #room: TransferRoom;
@@ -65,7 +71,7 @@ export class Transfer {
   }
 
   /**
-   * Fails with SOURCE_UNAVAILABLE and STALLED when patience ends, with CHECKSUM_MISMATCH,
+   * Fails with SOURCE_UNAVAILABLE and STALLED when the retries are used up, with CHECKSUM_MISMATCH,
    * IMAGE_TOO_LARGE, and as `RemoteFile`.
    */
   async from(checkpoint: Checkpoint | undefined): Promise<Transferred> {
@@ -95,14 +101,14 @@ export class Transfer {
     return this.#end(part.writer);
   }
 
-  /** What an earlier attempt brought is digested again from disk, while the rest comes. */
+  /** Data of an earlier attempt is hashed again from disk while the rest arrives. */
   async #takeUp({ writer, digest }: OpenPart, checkpoint: Checkpoint | undefined): Promise<void> {
     if (checkpoint !== undefined) this.#position = positionOf(checkpoint);
     const { offset } = this.#position;
     if (offset > 0n && (await writer.read(offset - 1n, 1)).length === 0) this.#position = { offset: 0n };
     this.#resumed = this.#position.offset > 0n;
     this.#unproved = this.#resumed && this.#position.guarded !== false;
-    // An operation that continues by itself after a restart is still the same request.
+    // An operation that resumes after a restart is still the same request.
     const { operationId } = this.#position;
     this.#outdated =
       checkpoint !== undefined && operationId !== this.run.operationId && this.spec.checksum === undefined;
@@ -111,7 +117,7 @@ export class Transfer {
     this.run.phase('DOWNLOADING');
   }
 
-  /** Until everything has come and agrees. */
+  /** Runs until all data has arrived and matches. */
   async #complete(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
     let failures = 0;
     let best = this.#position.offset;
@@ -126,7 +132,7 @@ export class Transfer {
       } catch (error) {
         const { reason, retryAfterMs } = asHostlerError(error);
         if (!TRANSPORT.includes(reason) || this.run.signal.aborted) throw error;
-        // Further than ever is progress; a server that always begins again makes none.
+        // Only a new maximum counts as progress; a server that always starts again makes none.
         failures = this.#position.offset > best + PROGRESS_BYTES ? 1 : failures + 1;
         best = larger(best, this.#position.offset);
         if (!this.#canGoOn() && !this.#mustAsk())
@@ -138,7 +144,7 @@ export class Transfer {
     }
   }
 
-  /** Before the next attempt; watchers see until when, and why. */
+  /** Waits before the next attempt; watchers see until when, and why. */
   async #wait(error: HostlerError, waitMs: number): Promise<void> {
     this.#attempts += 1;
     const nextTime = this.ports.clock() + waitMs;
@@ -150,12 +156,17 @@ export class Transfer {
     return this.#position.totalBytes === this.#position.offset;
   }
 
-  /** All has come, for another caller or long ago perhaps. */
+  /**
+   * Whether the source has to be asked, because all data arrived long ago or for another caller.
+   */
   #mustAsk(): boolean {
     return this.#isComplete() && (this.#unproved || this.#outdated);
   }
 
-  /** The source still has it, and gives it to this caller. Fails with SOURCE_REFUSED. */
+  /**
+   * Whether the source still has the content and gives it to this caller. Fails with
+   * SOURCE_REFUSED.
+   */
   async #isStill(): Promise<boolean> {
     if (!this.#mustAsk()) return true;
     await this.run.step('request');
@@ -167,8 +178,8 @@ export class Transfer {
   }
 
   /**
-   * Until the end is there. Parts that end where they should are asked for one behind the other, as
-   * long as enough comes.
+   * Receives until the end. Complete parts are requested one after the other, as long as the rate
+   * suffices.
    */
   async #receive(part: OpenPart, checkpoints: Checkpoints): Promise<void> {
     const watch = new RateWatch(this.spec.what, this.ports.rules);
@@ -176,14 +187,14 @@ export class Transfer {
       let left = await this.#take(part, checkpoints, watch, 'first');
       while (left === 'more') left = await this.#take(part, checkpoints, watch, 'next');
     } catch (error) {
-      // The watch's reason says more than that the line was cut.
+      // The watch's reason is more specific than the error of the closed connection.
       throw watch.signal.aborted && !this.run.signal.aborted ? asHostlerError(watch.signal.reason) : error;
     } finally {
       watch.stop();
     }
   }
 
-  /** One answer: whether it was the last one. */
+  /** Takes one answer; returns whether it was the last one. */
   async #take(
     part: OpenPart,
     checkpoints: Checkpoints,
@@ -197,8 +208,8 @@ export class Transfer {
     const answer = await watch.waitFor(this.remote.read(this.#position, signal));
     if (!this.#continues(answer)) {
       await this.#startOver(part, checkpoints, 'the source has changed, or sends the whole file only');
-      // A new beginning behind a part is an attempt that failed: else there may be one for each
-      // part, for ever.
+      // An answer that starts again after a part counts as a failed attempt: otherwise there could
+      // be one for each part, without end.
       if (answer.offset > 0n || turn === 'next') {
         answer.discard();
         throw otherContent(what, answer.offset);
@@ -255,21 +266,21 @@ export class Transfer {
     throw endedEarly(what, offset, totalBytes);
   }
 
-  /** Space was reserved for what the content was to have, and for no more. */
+  /** Space was reserved for the announced length, and no more. */
   #assertFits({ takenBytes }: SparseSink, more: number): void {
     const { totalBytes } = this.#position;
     if (totalBytes === undefined || takenBytes + BigInt(more) <= totalBytes) return;
-    // Nothing tells which of the bytes are too many.
+    // It is unknown which of the bytes are too many.
     this.#resumable = false;
     throw tooMuch(this.spec.what, totalBytes);
   }
 
-  /** For a body that does not say how long it is. */
+  /** For a body of unknown length. */
   async #makeRoom({ takenBytes, zeroBytes }: SparseSink, more: number): Promise<void> {
     await this.#room.upTo(takenBytes - zeroBytes - this.#zeroBytes + BigInt(more));
   }
 
-  /** Counts what was taken, and what came for it, since it was counted last. */
+  /** Counts the data taken and received since the last count. */
   #counter(sink: SparseSink, { receivedBytes }: SourceAnswer): () => void {
     let counted = 0;
     return () => {
@@ -297,7 +308,7 @@ export class Transfer {
     const { lengthBytes, checksum, what } = this.spec;
     [this.#unproved, this.#outdated] = [false, false];
     this.#resumable = resumable;
-    // A length that was said holds until another content begins.
+    // An announced length is valid until another content begins.
     const totalBytes = announcedBytes ?? before ?? lengthBytes;
     this.#position = {
       offset,
@@ -315,7 +326,7 @@ export class Transfer {
     await this.#room.forAll(totalBytes);
   }
 
-  /** Whether a later request can go on here: it is the same content, or the checksum will tell. */
+  /** Whether a later request can resume here: it is the same content, or the checksum will tell. */
   #canGoOn(): boolean {
     return this.#resumable && (this.#position.validator !== undefined || this.spec.checksum !== undefined);
   }
@@ -325,7 +336,8 @@ export class Transfer {
     const digest = await orAborted(file.digest(), this.run.signal);
     this.#computed = { algorithm: file.algorithm, digest };
     if (checksum === undefined || checksum.digest === digest) return true;
-    // Once may be a source that changed; every time is a checksum of something else.
+    // The first mismatch may be a source that changed; a repeated one means that the checksum is of
+    // something else.
     if (this.#resumed && this.#mixed === 0) return false;
     throw new HostlerError(
       'CHECKSUM_MISMATCH',
@@ -351,7 +363,7 @@ export class Transfer {
     const { offset, freshness } = this.#position;
     this.#show();
     await this.file.truncate(offset);
-    // So that a crash in what follows costs no transfer.
+    // So that a crash in the following steps does not repeat the transfer.
     await new Checkpoints(writer, this.run, offset).now({ ...this.#position, totalBytes: offset });
     this.#room.release();
     if (this.#computed === undefined) throw new HostlerError('BUG', 'a transfer without a digest');
@@ -364,7 +376,7 @@ export class Transfer {
     };
   }
 
-  /** Zeros come over the network too: they are moved, and only take no space. */
+  /** Zeros are received over the network too: they count as moved, and only need no space. */
   #show(): void {
     const { offset: doneBytes, totalBytes } = this.#position;
     this.run.progress({ doneBytes, skippedBytes: 0n, ...(totalBytes === undefined ? {} : { totalBytes }) });

@@ -20,9 +20,9 @@ export interface JudgePorts {
 }
 
 /**
- * What an image is that came from outside, when it may go on: our reader and the tool agree on what
- * it is, nothing in it reaches beyond it, and it is not too large. Fails as `ImageReader.foreign`,
- * and with IMAGE_TOO_LARGE.
+ * The facts of an image from outside, if it may be used: the daemon's reader and the tool agree on
+ * its format, nothing in it reaches beyond it, and it is not too large. Fails as
+ * `ImageReader.foreign`, and with IMAGE_TOO_LARGE.
  */
 export async function validateForeign(
   file: StagingFile,
@@ -46,7 +46,7 @@ export async function validateForeign(
   return layer;
 }
 
-/** Refuses by what a source says, before any byte comes. */
+/** Refuses an image by the size that the source announces, before any data arrives. */
 export function assertAnnouncedSize(maxSizeBytes: bigint | undefined, what: string): (facts: SourceFacts) => void {
   return ({ virtualSizeBytes = 0n, minDiskBytes = 0n }) => {
     if (maxSizeBytes === undefined) return;
@@ -74,7 +74,7 @@ export function assertSize(
   });
 }
 
-/** A file of a private folder as one to read. */
+/** A file of a private folder as a source to read. */
 async function privateFile(
   file: StagingFile,
   { address, storedName }: ResolvedTarget,

@@ -1,4 +1,4 @@
-/** What is wrong with the bytes that a source sends. */
+/** Errors about the bytes that a source sends. */
 import { HostlerError } from '../model/errors.js';
 
 /** Fails with IMAGE_TOO_LARGE. */

@@ -30,8 +30,8 @@ const LOST =
 const ALL_KINDS: readonly FileKind[] = ['file', 'folder', 'link', 'block', 'other'];
 
 /**
- * Gives a file, or a whole tree, to an owner. After a crash or cancel some entries are changed; the
- * same call finishes it.
+ * Changes the owner of a file or a whole tree. After a crash or cancel some entries are changed;
+ * the same call finishes the work.
  */
 export function chown({ ownership }: Ports): Verb<ChownSpec, ChownResult> {
   return {
@@ -56,9 +56,9 @@ export function chown({ ownership }: Ports): Verb<ChownSpec, ChownResult> {
 }
 
 /**
- * Shifts every owner of a tree through id maps. After a crash or cancel some entries are shifted;
- * the same call finishes it, and knows what is done by its owner. Where targets are sources too
- * that cannot be known: such a walk must not be interrupted.
+ * Shifts all owners of a tree through id maps. After a crash or cancel some entries are shifted;
+ * the same call finishes the work, and recognises finished entries by their owner. If target ids
+ * are also source ids that is impossible: such a walk must not be interrupted.
  */
 export function shiftOwners({ ownership }: Ports): Verb<ShiftSpec, ChownResult> {
   return {
@@ -72,14 +72,14 @@ export function shiftOwners({ ownership }: Ports): Verb<ShiftSpec, ChownResult> 
     },
 
     run({ address, uidMaps, gidMaps }, run) {
-      // Who may run every command is root already.
+      // A caller that may run every command has the rights of root already.
       const rightsOnHost = run.caller.grant.commands === 'all';
       return walked(present(run.entry(address)), { kind: 'shift', uidMaps, gidMaps, rightsOnHost }, run, ownership);
     },
   };
 }
 
-/** A running guest's disk may get another owner. */
+/** The disk of a running guest may get another owner. */
 function changes(address: ImageAddress, tree: boolean): Use {
   const access = tree ? 'change tree' : 'change';
   const need = { follow: false, access } as const;

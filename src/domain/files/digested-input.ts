@@ -24,7 +24,7 @@ export class DigestedInput {
     }
   }
 
-  /** Reads what nobody has read; the digest of everything. */
+  /** Reads the rest; returns the digest of everything. */
   async digest(): Promise<string> {
     const rest = this.pieces();
     while ((await rest.next()).done !== true);

@@ -3,7 +3,7 @@ import { HostlerError } from '../model/errors.js';
 import type { Entry } from '../ports/handles.js';
 import type { Paths } from '../ports/paths.js';
 
-/** What is there; undefined when nothing is, also behind a link. */
+/** The entry with this address; undefined if there is none, also behind a link. */
 export async function statFile(
   address: ImageAddress,
   { paths }: { readonly paths: Paths },

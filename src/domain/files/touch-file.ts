@@ -7,7 +7,7 @@ export interface TouchSpec {
   readonly address: ImageAddress;
 }
 
-/** Sets the modification time of what is there to now; makes nothing. */
+/** Sets the modification time of an existing entry to now; creates nothing. */
 export function touchFile({ contents }: { readonly contents: Contents }): Verb<TouchSpec, TouchResult> {
   return {
     name: 'TouchFile',

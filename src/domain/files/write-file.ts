@@ -11,11 +11,11 @@ import type { Contents } from '../ports/files.js';
 
 export interface WriteFileSpec {
   readonly address: ImageAddress;
-  /** Of a new file's 0666; unset: as the root says, else 022. */
+  /** Applied to a new file's 0666; unset: the root's setting, otherwise 022. */
   readonly umask?: number;
   /** Unset: the content is replaced as a whole. */
   readonly at?: bigint | 'end';
-  /** The result tells what was written, for a repetition to be compared with. */
+  /** Whether the result contains a digest of the data, for comparison with a repeated request. */
   readonly digest: boolean;
 }
 
@@ -28,8 +28,8 @@ const ALL_MAY = 0o666;
 const DEFAULT_UMASK = 0o022;
 
 /**
- * Replaces a file's content: after a crash, or when the writer vanishes, it is the old one or the
- * new one. Or writes into it: then a part of the data may be there.
+ * Replaces a file's content: after a crash, or if the writer disappears, it is the old or the new
+ * content. Or writes into the file: then part of the data may be written.
  */
 export function writeFile(ports: WriteFilePorts): Verb<WriteFileSpec, WriteResult> {
   return {
@@ -58,7 +58,7 @@ async function replace({ address, umask, digest }: WriteFileSpec, run: Run, { co
   const target = run.target(address);
   assertStorage(target, ['file', 'device'], 'WriteFile');
   const { existing, defaults } = target;
-  // A file that is there keeps its mode and owner.
+  // An existing file keeps its mode and owner.
   const mode = umask === undefined && defaults.mode !== undefined ? defaults.mode : ALL_MAY & ~(umask ?? DEFAULT_UMASK);
   const part = await run.part(address, { overwrite: true, attributes: existing?.type === 'file' ? {} : { mode } });
   run.phase('COPYING');
@@ -88,7 +88,7 @@ async function writeInto(
   return taken.result();
 }
 
-/** Counts what comes in. */
+/** Counts incoming data. */
 class Taken {
   #bytes = 0n;
   readonly #hash: ReturnType<typeof sha256Of> | undefined;
@@ -96,7 +96,7 @@ class Taken {
   constructor(
     private readonly run: Run,
     digest: boolean,
-    /** Before a piece is written, the last of so many bytes in all. */
+    /** Called before a chunk is written, with the total including the chunk. */
     private readonly makeRoom: (endBytes: bigint, pieceBytes: bigint) => Promise<void>,
   ) {
     this.#hash = digest ? sha256Of() : undefined;

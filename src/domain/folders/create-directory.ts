@@ -19,8 +19,8 @@ interface Ports {
 const THERE: DirectoryResult = { kind: 'directory', existed: true, madeItems: 0 };
 
 /**
- * Makes a folder and the missing ones above it, unless it is there. After a crash all of them are
- * there, or none.
+ * Creates a folder and its missing parents, unless it exists. After a crash all of them exist, or
+ * none.
  */
 export function createDirectory({ trees, files }: Ports): Verb<CreateDirectorySpec, DirectoryResult> {
   return {

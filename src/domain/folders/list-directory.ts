@@ -7,7 +7,7 @@ import type { ListedEntry, Trees } from '../ports/trees.js';
 export interface ListDirectorySpec {
   readonly address: ImageAddress;
   readonly size: number;
-  /** The last name of the page before, in bytes. */
+  /** The last name of the previous page, in bytes. */
   readonly after?: Uint8Array;
 }
 
@@ -16,7 +16,7 @@ export interface ListPorts {
   readonly trees: Trees;
 }
 
-/** A page of a folder, and the last name that was looked at when there are more. */
+/** A page of a folder; if there are more names, the last name that was examined. */
 export interface FolderPage {
   readonly entries: readonly ListedEntry[];
   readonly last?: Uint8Array;

@@ -13,7 +13,7 @@ export interface MoveFileSpec {
   readonly source: ImageAddress;
   readonly target: ImageAddress;
   readonly overwrite: boolean;
-  /** Never with `overwrite`. */
+  /** Cannot be combined with `overwrite`. */
   readonly rewriteBackingFiles: boolean;
 }
 
@@ -24,8 +24,8 @@ interface Moved {
 }
 
 /**
- * Gives a file or folder another name. After a crash it has the old one, or the new one; where
- * headers get the new name, the next start completes that.
+ * Gives a file or folder another name. After a crash it has the old or the new name; if headers get
+ * the new name, the next start completes that.
  */
 export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
   return {
@@ -40,11 +40,12 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
         missing: 'FILE_NOT_FOUND',
         missingOk: false,
         allowInUse: false,
-        // What names it by this name is looked for by the verb; by another name it is there still.
+        // The verb itself looks for images that use this name; under another name the file still
+        // exists.
         allowDependants: true,
         tree: true,
       },
-      // A link of ours may have the name: see `assertFreeName`.
+      // A link of an interrupted attempt may have the name: see `assertFreeName`.
       { role: 'target', address: target, overwrite: overwrite || rewriteBackingFiles, allowDependants: false },
     ],
 
@@ -77,7 +78,7 @@ export function moveFile(ports: RewritePorts): Verb<MoveFileSpec, MoveResult> {
   };
 }
 
-/** Fails where it cannot be done whatever is in it. */
+/** Fails if the move is impossible whatever the folder contains. */
 function moved({ source, target, rewriteBackingFiles }: MoveFileSpec, resolution: Resolution): Moved {
   const [from, to] = [resolution.removal(source), resolution.target(target)];
   const what = from?.existing;
@@ -104,7 +105,7 @@ function changeOf({ from, to }: Pick<Moved, 'from' | 'to'>): NameChange {
   return sameFile(from.directoryIdentity, to.directoryIdentity) ? 'renamed' : 'moved';
 }
 
-/** Whether a name lies in what gets it: no folder can be in itself. */
+/** Whether the target lies in the source: no folder can contain itself. */
 export function isInItself({ source, target }: Pick<MoveFileSpec, 'source' | 'target'>): boolean {
   return source !== target && isBelow(target, source);
 }

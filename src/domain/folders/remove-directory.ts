@@ -14,8 +14,8 @@ export interface RemoveDirectorySpec {
 const NOTHING: DeleteResult = { kind: 'delete', existed: false, freedBytes: 0n, items: 0n };
 
 /**
- * Removes an empty folder, or one with all that is in it. After a crash it is there whole, or it is
- * gone, and the next start removes the rest of what was in it.
+ * Removes an empty folder, or one with its content. After a crash it is complete, or gone, and then
+ * the next start removes the rest of its content.
  */
 export function removeDirectory(ports: WholeTreePorts): Verb<RemoveDirectorySpec, DeleteResult> {
   return {

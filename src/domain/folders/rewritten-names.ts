@@ -1,4 +1,7 @@
-/** Images that name what is moved: their headers get the new name, after a failure the old one. */
+/**
+ * Images whose backing file is moved: their headers get the new name, and the old one again after a
+ * failure.
+ */
 import { assertHeader, infoNow, whileOpen, type ChangePorts } from '../verbs/in-place.js';
 import { asAddress, type ImageAddress } from '../model/address.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
@@ -22,7 +25,7 @@ export interface RewritePorts extends WholeTreePorts {
   readonly changer: ChangePorts['changer'];
 }
 
-/** An image that is locked, with the name in its header and the one that it gets. */
+/** A locked image, with the name in its header and the new name. */
 export interface Rewrite {
   readonly image: Layer;
   readonly format: ImageFormat;
@@ -35,9 +38,9 @@ interface Move {
   readonly to: ResolvedTarget;
 }
 
-/** Each is open until the operation ends. */
+/** Limit: each stays open until the operation ends. */
 const MAX_IMAGES = 1000;
-/** What an image can be like, so that nobody can write into its header. */
+/** Reasons for which an image's header cannot be written. */
 const NOT_TO_BE_WRITTEN: readonly Reason[] = [
   ...(['IMAGE_UNSAFE', 'IMAGE_MALFORMED', 'FORMAT_MISMATCH', 'UNSUPPORTED_BY_BACKEND', 'ROOT_READ_ONLY'] as const),
   ...(['IMAGE_NOT_FOUND', 'NOT_A_FILE', 'PATH_OUTSIDE_ROOTS', 'IMAGE_TOO_LARGE', 'SANDBOX_UNAVAILABLE'] as const),
@@ -45,8 +48,8 @@ const NOT_TO_BE_WRITTEN: readonly Reason[] = [
 ];
 
 /**
- * Admits the images that would not find their backing file. Fails with IMAGE_HAS_DEPENDANTS where
- * one of them cannot be written, and with IMAGE_IN_USE, PATH_BUSY.
+ * Admits the images that would not find their backing file. Fails with IMAGE_HAS_DEPENDANTS if one
+ * of them cannot be written, and with IMAGE_IN_USE, PATH_BUSY.
  */
 export async function admitRewrites(
   found: readonly Dependant[],
@@ -66,7 +69,7 @@ export async function admitRewrites(
   }
 }
 
-/** What is wrong with an image that needs the path is a refusal; anything else stays what it is. */
+/** A problem of an image that needs the path is a refusal; other errors are unchanged. */
 function asRefusal(error: unknown, path: ImageAddress): unknown {
   const { reason, message } = asHostlerError(error);
   return NOT_TO_BE_WRITTEN.includes(reason) ? refused(path, message, error) : error;
@@ -112,9 +115,9 @@ function refused(path: ImageAddress, why: string, cause?: unknown): HostlerError
 }
 
 /**
- * Writes the new names, then moves. Until then the new name is a link to what is moved, so that
- * each image finds its backing file at every moment. Where something fails before the move, all is
- * as it was.
+ * Writes the new names, then moves. Until the move the new name is a link to the old one, so that
+ * each image can find its backing file at any time. If something fails before the move, everything
+ * is restored.
  */
 export async function moveRewritten(
   { from, to }: Move,
@@ -146,7 +149,7 @@ function progress(done: number, total: number) {
   return { doneBytes: 0n, skippedBytes: 0n, doneItems: BigInt(done), totalItems: BigInt(total) };
 }
 
-/** Never rejects: why it is undone is what the caller has to know. */
+/** Never rejects: the caller has to report the original failure. */
 async function undo(
   { from, to }: Move,
   what: FileIdentity,
@@ -156,11 +159,11 @@ async function undo(
 ): Promise<void> {
   try {
     const now = await ports.trees.standsFor(from);
-    // The move took effect, and what followed failed.
+    // The move took effect, and a later step failed.
     if (now === undefined || !sameFile(now, what)) return;
     for (const rewrite of written.toReversed()) {
       const { image, before } = rewrite;
-      // The last one may not have been written.
+      // The last header may not have been written.
       if ((await infoNow(image, ports)).backingFile !== before) await write(rewrite, before, run, ports);
       await run.untouch(image.file);
     }
@@ -181,7 +184,7 @@ async function write({ image, format }: Rewrite, name: string, run: Run, ports: 
   assertHeader(now.backingFile === name, now, 'the header does not have the new name');
 }
 
-/** The new name is free, or a link that an attempt before has left. */
+/** The new name must be free, or a link that an earlier attempt left. */
 export async function assertFreeName({ from, to }: Move, { trees }: Pick<WholeTreePorts, 'trees'>): Promise<void> {
   if (to.existing === undefined || (await trees.isLinked(from, to))) return;
   throw new HostlerError('TARGET_EXISTS', `${to.address} exists`, { facts: { path: to.address } });

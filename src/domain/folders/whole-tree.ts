@@ -11,14 +11,14 @@ import type { HeldFile, TreeFacts, Trees } from '../ports/trees.js';
 export interface WholeTreePorts {
   readonly trees: Trees;
   readonly dependants: Dependants;
-  /** What the call at work may hear of. */
+  /** What the current caller may see. */
   readonly scope: Pick<PathScope, 'allows' | 'touches'>;
 }
 
 /**
- * Looks at what has a name and all below it: what must not be there when it is removed or moved.
- * `needing` are the images that lose their backing file; none, unless it `rewrites` them.
- * Fails with PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN,
+ * Examines an entry and everything below it for anything that forbids a removal or move. `needing`
+ * are the images that would lose their backing file; there are none unless the move `rewrites`
+ * them. Fails with PATH_BUSY, IMAGE_IN_USE, IMAGE_HAS_DEPENDANTS, DEPENDANTS_UNKNOWN,
  * BASE_NAMED_RELATIVELY, and as `Trees.inspect`.
  */
 export async function inspectWhole(
@@ -40,7 +40,7 @@ export async function inspectWhole(
   if (facts.busy !== undefined) throw busyIn(address, facts.busy, elsewhere);
   if (facts.held !== undefined) throw heldIn(facts.held);
   const asked = dependants.onName({ handle: target.directory, name: target.name }, change);
-  // The first look at a large root takes minutes.
+  // The first scan of a large root takes minutes.
   const answer = await orAborted(asked, run.signal);
   const mayWrite = answer.found.every(({ path }) => scope.allows({ address: path, need: 'write' }));
   if (rewrites === undefined || !mayWrite)
@@ -50,8 +50,8 @@ export async function inspectWhole(
 }
 
 /**
- * The same for a plan, which holds no lock: what other operations work on then says nothing of what
- * they work on later.
+ * The same for a plan, which holds no locks: files that other operations use now do not predict
+ * later conflicts.
  */
 export function inspectPlanned(
   target: ResolvedTarget,
@@ -64,7 +64,10 @@ export function inspectPlanned(
   return inspectWhole(target, change, look, ports, rewrites);
 }
 
-/** Right before the tree goes: nothing in it was opened since it was inspected. */
+/**
+ * Run immediately before the tree is changed: checks that no file in it was opened since it was
+ * inspected.
+ */
 export async function assertNotHeldSince(
   target: ResolvedTarget,
   facts: TreeFacts,
@@ -85,7 +88,7 @@ function assertNone(found: readonly Dependant[], path: string, mayName: (image: 
       { facts: { path: first.path, count: String(leaving.length) } },
     );
   if (found.length === 0) return;
-  // Others count, and have no names for this caller.
+  // Images that this caller may not see count, but are not named.
   const names = found.filter(mayName).map((image) => image.path);
   throw hasDependants(path, found.length, names);
 }

@@ -6,7 +6,7 @@ import { imageFacts } from './facts.js';
 import { claims, contentMarks } from './magic.js';
 import { partitionFindings } from './partitions.js';
 
-/** The bytes of an untrusted image as a disk, and what is wrong with its partitions. */
+/** The facts of a raw disk, with findings about its partitions. */
 export async function readContent(bytes: ByteSource): Promise<ImageFacts> {
   const marks = await contentMarks(bytes);
   const isMedium = marks.includes('iso') || marks.includes('udf');
@@ -17,7 +17,7 @@ export async function readContent(bytes: ByteSource): Promise<ImageFacts> {
       ...(isLuks && marks.length > 0
         ? [{ reason: 'SEVERAL_FORMATS', message: `it has the mark of luks and of ${marks.join(' and ')}` } as const]
         : []),
-      // What boots from a stick as well describes itself in partitions that overlap, as it must.
+      // A hybrid medium, which also boots from a stick, necessarily has overlapping partitions.
       ...(isMedium ? [] : await partitionFindings(bytes)),
     ],
   });

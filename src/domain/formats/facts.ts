@@ -7,7 +7,7 @@ import { MAX_SIZE_BYTES, SECTOR_BYTES } from '../model/size.js';
 /** qemu refuses longer names. */
 const MAX_NAME_BYTES = 1023;
 
-/** Facts of an image that has nothing but a size, and what else is known of it. */
+/** Facts of an image that has only a size, merged with other known facts. */
 export function imageFacts(
   format: ImageFormat,
   virtualSizeBytes: bigint,
@@ -31,7 +31,7 @@ export function malformed(format: ImageFormat, what: string): HostlerError {
   return new HostlerError('IMAGE_MALFORMED', `${format}: ${what}`);
 }
 
-/** Exactly so many bytes, or IMAGE_MALFORMED. */
+/** Reads exactly this many bytes. Fails with IMAGE_MALFORMED. */
 export async function readExactly(
   bytes: ByteSource,
   offset: bigint,
@@ -44,7 +44,7 @@ export async function readExactly(
   return found;
 }
 
-/** Bytes of so many sectors of 512 bytes. */
+/** Bytes of this many 512-byte sectors. */
 export function sectors(count: bigint | number): bigint {
   return BigInt(count) * SECTOR_BYTES;
 }
@@ -54,14 +54,11 @@ export function isPowerOfTwo(value: number): boolean {
   return value > 0 && Number.isInteger(Math.log2(value));
 }
 
-/** Tables up to this size are never called too large: programs round up, and keep room to grow. */
+/** Tables up to this size never count as too large: programs round up, and leave room to grow. */
 const MODEST_TABLE_BYTES = 1n << 20n;
 const GENEROUS = 4n;
 
-/**
- * What is wrong with a table: it ends beyond the file, or is many times as large as what it
- * describes needs.
- */
+/** Findings about a table that ends beyond the file, or is many times as large as needed. */
 export function tableFindings(
   bytes: ByteSource,
   table: { readonly what: string; readonly offset: bigint; readonly lengthBytes: bigint; readonly neededBytes: bigint },
@@ -78,7 +75,7 @@ export function tableFindings(
   ];
 }
 
-/** The disk is larger than its tables can address, or than the file that holds all of it. */
+/** Finding for a disk larger than its tables can address, or than the file that holds all of it. */
 export function sizeFindings(sizeBytes: bigint, addressableBytes: bigint): Finding[] {
   return sizeBytes <= addressableBytes
     ? []
@@ -90,7 +87,7 @@ export function sizeFindings(sizeBytes: bigint, addressableBytes: bigint): Findi
       ];
 }
 
-/** How many units of this size it takes. */
+/** Number of units, rounded up. */
 export function units(sizeBytes: bigint, unitBytes: bigint): bigint {
   return (sizeBytes + unitBytes - 1n) / unitBytes;
 }

@@ -1,6 +1,6 @@
 /**
- * Formats that qemu can read and nobody makes any more: bochs, cloop, dmg. The source of every rule
- * is the driver in qemu's block/.
+ * Formats that qemu can read but that are no longer created: bochs, cloop, dmg. The source of every
+ * rule is the driver in qemu's block/.
  */
 import type { Finding, ImageFacts } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
@@ -8,7 +8,7 @@ import { imageFacts, malformed, readExactly, sectors } from './facts.js';
 
 const TRAILER_BYTES = 512;
 const BOCHS_VERSION_1 = 0x00010000;
-/** qemu's drivers of these formats are the least reviewed: untrusted images of them are refused. */
+/** qemu's drivers for these formats are reviewed least, so untrusted images in them are refused. */
 const OBSOLETE: { readonly findings: readonly Finding[] } = {
   findings: [{ reason: 'OBSOLETE_FORMAT', message: 'the format is obsolete' }],
 };

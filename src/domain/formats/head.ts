@@ -1,11 +1,11 @@
 import type { ByteSource } from '../ports/images.js';
 
-/** One read serves the marks, the header and its extensions; more would be thrown away again. */
+/** One read covers the marks, the header and its extensions; more would be unused. */
 export const HEAD_BYTES = 8 * 1024;
-/** Where formats with a footer have their mark. */
+/** Formats with a footer have their mark in these last bytes. */
 export const FOOTER_BYTES = 512;
 
-/** The same bytes; those of the head and of the footer are read once. */
+/** A source that reads the head and the footer only once. */
 export function cached(bytes: ByteSource): ByteSource {
   let head: Promise<Buffer> | undefined;
   let footer: Promise<Buffer> | undefined;

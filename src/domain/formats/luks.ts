@@ -9,15 +9,15 @@ import { imageFacts, malformed, readExactly, sectors, sizeFindings } from './fac
 
 const V1_HEADER_BYTES = 112;
 const BINARY_HEADER_BYTES = 4096;
-/** The largest that the specification allows. */
+/** The largest header that the specification allows. */
 const MAX_HEADER_BYTES = 4n << 20n;
 /**
- * 32 key slots and as many tokens fit into it; parsed, JSON of a foreign image can be thirty times
- * its length.
+ * Room for 32 key slots and as many tokens; when parsed, JSON from an untrusted image can need
+ * thirty times its length.
  */
 const MAX_JSON_BYTES = 64 << 10;
 
-/** Of the others, of which there may be thousands, nothing is needed. */
+/** Other segments, of which there may be thousands, are not needed. */
 const firstOfSegments = z.object({
   segments: z.object({
     '0': z
@@ -26,7 +26,7 @@ const firstOfSegments = z.object({
   }),
 });
 
-/** The virtual size is what follows the header: the payload. */
+/** The virtual size is that of the payload after the header. */
 export async function readLuks(bytes: ByteSource): Promise<ImageFacts> {
   const head = await readExactly(bytes, 0n, V1_HEADER_BYTES, 'luks');
   const version = head.readUInt16BE(6);
@@ -48,7 +48,7 @@ export async function readLuks(bytes: ByteSource): Promise<ImageFacts> {
 
 interface Segment {
   readonly payload: bigint;
-  /** Unset: it goes up to the end of the file. */
+  /** Unset: up to the end of the file. */
   readonly fixed?: bigint;
 }
 

@@ -13,7 +13,7 @@ const at = (offset: number, magic: Buffer | string) => ({
   magic: typeof magic === 'string' ? Buffer.from(magic) : magic,
 });
 
-/** Where each container format has its mark, as in the sources of qemu's drivers. */
+/** Offset and mark of each container format, from the sources of qemu's drivers. */
 const MARKS: readonly (readonly [ImageFormat, { offset: number; magic: Buffer }])[] = [
   ['qcow2', at(0, Buffer.from('514649fb00000002', 'hex'))],
   ['qcow2', at(0, Buffer.from('514649fb00000003', 'hex'))],
@@ -32,38 +32,37 @@ const MARKS: readonly (readonly [ImageFormat, { offset: number; magic: Buffer }]
   ['cloop', at(0, '#!/bin/sh\n#V2.0 Format\nmodprobe cloop')],
 ];
 
-/** Formats whose mark stands in the last 512 bytes. */
+/** Formats with a mark in the last 512 bytes. */
 const FOOTERS: readonly (readonly [ImageFormat, Buffer])[] = [
   ['vpc', Buffer.from('conectix')],
   ['dmg', Buffer.from('koly')],
 ];
 
-/** Optical media have their mark in the first sector after what belongs to the system. */
+/** Optical media have their mark in the first sector after the system area. */
 const MEDIUM_OFFSET = 0x8001n;
 const MEDIA: Readonly<Record<string, string>> = { CD001: 'iso', BEA01: 'udf' };
 
 /**
- * The format that the content claims to be; `raw` when it claims nothing. A guest can write any
- * claim into a raw disk, and into the first sector of a fixed VHD: what is declared to be one is
- * one.
+ * The format that the content claims; `raw` if it claims none. A guest can write any mark into a
+ * raw disk, and into the first sector of a fixed VHD: a declared fixed VHD is accepted as one.
  */
 export async function detectFormat(bytes: ByteSource, declared?: ImageFormat): Promise<ImageFormat> {
   return (await claims(bytes, declared))[0] ?? 'raw';
 }
 
-/** What else a container's bytes claim to be: tools may disagree about such a file. */
+/** Other formats that a container's bytes claim: tools may disagree about such a file. */
 export async function otherMarks(bytes: ByteSource, format: ImageFormat): Promise<Finding[]> {
   const { first, last } = await marks(bytes);
   const others: string[] = [...first, ...last].filter((claim) => claim !== format);
   if (others.length > 0 && isSealedDisk(first) && format === 'vpc') return [];
-  // Where the mark stands at the end alone, the guest's own disk begins the file.
+  // If the mark is at the end only, the file begins with the guest's own disk.
   if (first.includes(format)) others.push(...(await contentMarks(bytes)));
   return others.length === 0
     ? []
     : [{ reason: 'SEVERAL_FORMATS', message: `it has the mark of ${others.join(' and ')} as well` }];
 }
 
-/** What a disk or medium begins with: `iso`, `udf`, `gpt`, `mbr`. */
+/** Marks at the beginning of a disk or medium: `iso`, `udf`, `gpt`, `mbr`. */
 export async function contentMarks(bytes: ByteSource): Promise<string[]> {
   const medium = MEDIA[(await bytes.read(MEDIUM_OFFSET, 5)).toString('latin1')];
   const found = medium === undefined ? [] : [medium];
@@ -72,7 +71,10 @@ export async function contentMarks(bytes: ByteSource): Promise<string[]> {
   return found;
 }
 
-/** Every container format whose mark is there, first the one that it is if it is as declared. */
+/**
+ * Every container format whose mark is present, starting with the one that applies under the
+ * declared format.
+ */
 export async function claims(bytes: ByteSource, declared?: ImageFormat): Promise<ImageFormat[]> {
   const { first, last } = await marks(bytes);
   if (!last.includes('vpc')) return [...first, ...last];
@@ -81,7 +83,9 @@ export async function claims(bytes: ByteSource, declared?: ImageFormat): Promise
   return isVhd ? [...last, ...first] : [...first, ...last];
 }
 
-/** What is behind a disk of LUKS is none of it: nobody can write a mark into its encrypted end. */
+/**
+ * Bytes after a LUKS disk do not belong to it: no guest can write a mark into its encrypted end.
+ */
 function isSealedDisk(first: readonly ImageFormat[]): boolean {
   return first.length === 1 && first[0] === 'luks';
 }
@@ -96,7 +100,7 @@ async function marks(bytes: ByteSource): Promise<{ first: ImageFormat[]; last: I
   return { first, last };
 }
 
-/** The first byte is looked at by itself: most files have no mark but one. */
+/** The first byte is checked separately: most files have at most one mark. */
 function stands(magic: Buffer, bytes: Buffer, offset: number): boolean {
   return bytes[offset] === magic[0] && bytes.subarray(offset, offset + magic.length).equals(magic);
 }

@@ -6,12 +6,12 @@ import type { ByteSource } from '../ports/images.js';
 import { imageFacts, malformed, readExactly, sectors, sizeFindings, tableFindings, units } from './facts.js';
 
 const HEADER_BYTES = 64;
-/** Counts 32 bits of sectors; the other kind counts 64. */
+/** This kind counts sectors in 32 bits; the other in 64. */
 const OLD_MAGIC = 'WithoutFreeSpace';
 const VERSION = 2;
 const MAX_TRACKS = 0x7fffffff / 513;
 const MAX_ENTRIES = 0x7fffffff / 4;
-/** Of the block table. */
+/** Size of an entry of the block table. */
 const ENTRY_BYTES = 4n;
 const IN_USE = 0x746f6e59;
 

@@ -7,7 +7,7 @@ import type { Finding } from '../model/image-info.js';
 import type { ByteSource } from '../ports/images.js';
 
 const SECTOR = 512;
-/** GPT on disks of larger sectors begins at the second of those. */
+/** On disks with larger sectors the GPT begins at the second of those. */
 const LARGE_SECTOR = 4096;
 const [TABLE_OFFSET, ENTRY_BYTES, ENTRIES] = [446, 16, 4];
 const [EXTENDED, EXTENDED_LBA, EXTENDED_LINUX, PROTECTIVE] = [0x05, 0x0f, 0x85, 0xee];
@@ -19,10 +19,7 @@ interface Partition {
   readonly sectors: number;
 }
 
-/**
- * The entries that are in use; undefined where there is no such table, such as in the boot sector
- * of a filesystem.
- */
+/** The entries in use; undefined without such a table, as in the boot sector of a filesystem. */
 export async function readMbr(bytes: ByteSource): Promise<readonly Partition[] | undefined> {
   const head = await bytes.read(0n, SECTOR);
   if (head.length < SECTOR || head.readUInt16LE(510) !== 0xaa55) return undefined;
@@ -34,7 +31,7 @@ export async function readMbr(bytes: ByteSource): Promise<readonly Partition[] |
   return used.length === 0 ? undefined : used;
 }
 
-/** Where the header of a GPT stands, if there is one. */
+/** The location of the GPT header, if there is one. */
 export async function findGpt(bytes: ByteSource): Promise<{ readonly sectorBytes: number } | undefined> {
   for (const sectorBytes of [SECTOR, LARGE_SECTOR])
     if ((await bytes.read(BigInt(sectorBytes), 8)).toString('latin1') === 'EFI PART') return { sectorBytes };
@@ -42,9 +39,9 @@ export async function findGpt(bytes: ByteSource): Promise<{ readonly sectorBytes
 }
 
 /**
- * What two kernels could take differently, or a tool for partitions would complain of. Nothing of
- * ours reads partitions, and honest disks have all of it: a disk that grew or was cut behind its
- * last partition, an older table that was left.
+ * Findings that two kernels could interpret differently, or a partition tool would report. Hostler
+ * itself does not use partitions, and sound disks have all of these: a disk that was grown or cut
+ * after its last partition, an older table that was left.
  */
 export async function partitionFindings(bytes: ByteSource): Promise<Finding[]> {
   const [mbr, gpt] = [await readMbr(bytes), await findGpt(bytes)];
@@ -60,7 +57,7 @@ function mbrProblem(mbr: readonly Partition[], sectors: bigint, hasGpt: boolean)
   if (protective && !hasGpt) return 'the MBR announces a GPT, and there is none';
   if (protective) return undefined;
   for (const { type, first, sectors: length } of mbr) {
-    // One from the very beginning is the whole disk: FreeBSD's dedicated disks, floppies.
+    // A partition that begins at offset 0 is the whole disk: FreeBSD's dedicated disks, floppies.
     if (length === 0) return `a partition of type ${String(type)} has no place`;
     const isExtended = [EXTENDED, EXTENDED_LBA, EXTENDED_LINUX].includes(type);
     if (BigInt(first) + (isExtended ? 0n : BigInt(length)) > sectors)

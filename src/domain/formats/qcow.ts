@@ -21,7 +21,7 @@ export async function readQcow(bytes: ByteSource): Promise<ImageFacts> {
     throw malformed('qcow', `cluster bits are ${String(clusterBits)}`);
   if (l2Bits < MIN_L2_BITS || l2Bits > MAX_L2_BITS) throw malformed('qcow', `L2 bits are ${String(l2Bits)}`);
   if (crypt > 1) throw malformed('qcow', `the encryption method ${String(crypt)} is unknown`);
-  // qemu reads a name of no length too.
+  // qemu reads a name of length 0 too.
   if (head.readBigUInt64BE(8) > bytes.lengthBytes)
     throw malformed('qcow', 'the backing file name lies outside the file');
   const name = { offset: head.readBigUInt64BE(8), length: head.readUInt32BE(16), limit: NO_LIMIT };

@@ -31,7 +31,7 @@ export async function readQed(bytes: ByteSource): Promise<ImageFacts> {
   const limit = BigInt(headerClusters) * BigInt(clusterBytes);
   const name = { offset: BigInt(head.readUInt32LE(56)), length: head.readUInt32LE(60), limit };
   const isNamed = (features & BACKING_FILE) !== 0n && name.length > 0;
-  // qemu takes any: at 0 the name is `QED`.
+  // qemu accepts any offset: at 0 the name is `QED`.
   if (isNamed && name.offset < BigInt(HEADER_BYTES)) throw malformed('qed', 'the name of its base lies in the header');
   const backingFile = isNamed ? await readName(bytes, name, 'qed') : undefined;
   const isRaw = (features & NO_PROBE) !== 0n;
@@ -41,7 +41,7 @@ export async function readQed(bytes: ByteSource): Promise<ImageFacts> {
     ...(backingFile === undefined ? {} : { backingFile, ...(isRaw ? { backingFormat: 'raw' } : {}) }),
     findings: [
       ...findings(features, backingFile !== undefined && !isRaw),
-      // Its size is fixed by the header; there is no "larger than needed".
+      // The header fixes the table size, so it cannot be larger than needed.
       ...tableFindings(bytes, {
         what: 'L1 table',
         offset: head.readBigUInt64LE(40),

@@ -12,10 +12,7 @@ import { readVhdx } from './vhdx.js';
 import { readVmdk } from './vmdk.js';
 import { readVpc } from './vpc.js';
 
-/**
- * What reads the header of each container format. Each fails with IMAGE_MALFORMED, and with nothing
- * else.
- */
+/** The header reader of each container format. Each fails with IMAGE_MALFORMED only. */
 export const READERS: Readonly<Record<Exclude<ImageFormat, 'raw'>, (bytes: ByteSource) => Promise<ImageFacts>>> = {
   qcow2: readQcow2,
   qcow: readQcow,

@@ -7,7 +7,7 @@ import { imageFacts, malformed, readExactly, tableFindings, units } from './fact
 const HEADER_BYTES = 512;
 const VERSION = 0x00010001;
 const BLOCK_BYTES = 1 << 20;
-/** Of the block map. */
+/** Size of an entry of the block map. */
 const ENTRY_BYTES = 4n;
 const MAX_BLOCKS = 0x1fffffff;
 const UUID_BYTES = 16;

@@ -8,22 +8,23 @@ import { crc32c } from './crc32c.js';
 
 const SECTOR_BYTES = 4096;
 const GUID_BYTES = 16;
-/** Of a header. */
+/** Offsets in a header. */
 const [LOG_GUID, LOG_LENGTH, LOG_OFFSET] = [48, 68, 72];
-/** Of an entry: its own guid is the log's while the log is in use. */
+/** Fields of a log entry: its guid equals that of the log while the log is in use. */
 const ENTRY = { signature: 'loge', checksum: 4, length: 8, sequence: 16, guid: 32 } as const;
-/** Hyper-V and qemu make logs of 1 MiB; what is longer is not looked at, and counts as pending. */
+/** Hyper-V and qemu create logs of 1 MiB; a longer log is not read, and counts as pending. */
 const MAX_LOG_BYTES = 4 << 20;
 /**
- * Entries of a hostile log can overlap: so much is summed up at most, and more counts as pending.
+ * Entries of a malicious log can overlap: at most this much is checksummed; a log with more counts
+ * as pending.
  */
 const MAX_SUMMED_BYTES = 1 << 20;
-/** Summed up at once, in some milliseconds; then others have their turn. */
+/** Checksummed in one step of some milliseconds; then other work gets a turn. */
 const PIECE_BYTES = 128 << 10;
 
 /**
- * The header names a log, and the log has an entry that is whole. One that a host left empty, or
- * whose entries were applied, is not pending.
+ * Whether the header names a log with at least one intact entry. A log that is empty, or whose
+ * entries were applied, is not pending.
  */
 export async function isLogPending(bytes: ByteSource, header: Buffer): Promise<boolean> {
   const guid = header.subarray(LOG_GUID, LOG_GUID + GUID_BYTES);
@@ -31,8 +32,8 @@ export async function isLogPending(bytes: ByteSource, header: Buffer): Promise<b
   if (length === 0 || !guid.some((byte) => byte !== 0)) return false;
   if (length > MAX_LOG_BYTES) return true;
   const log = await bytes.read(header.readBigUInt64LE(LOG_OFFSET), length);
-  // Beyond the end of the file there is nothing to apply, and what is cut is found by those who
-  // look at the tables.
+  // Beyond the end of the file there is nothing to apply; the check of the tables finds a truncated
+  // file.
   let summed = 0;
   for (let at = 0; at + SECTOR_BYTES <= log.length; at += SECTOR_BYTES) {
     const entryBytes = lengthOfEntry(log, at, guid);
@@ -43,7 +44,7 @@ export async function isLogPending(bytes: ByteSource, header: Buffer): Promise<b
   return false;
 }
 
-/** Undefined where no entry of this log begins. */
+/** Undefined if no entry of this log begins there. */
 function lengthOfEntry(log: Buffer, at: number, guid: Buffer): number | undefined {
   const length = log.readUInt32LE(at + ENTRY.length);
   const isEntry =
@@ -56,7 +57,7 @@ function lengthOfEntry(log: Buffer, at: number, guid: Buffer): number | undefine
   return isEntry ? length : undefined;
 }
 
-/** Its checksum, itself counted as zeros, is right; the log is a ring. */
+/** Whether its checksum, with the checksum field as zeros, is right; the log is a ring buffer. */
 async function isWhole(log: Buffer, at: number, length: number): Promise<boolean> {
   const entry = Buffer.concat([log.subarray(at, at + length), log.subarray(0, Math.max(0, at + length - log.length))]);
   const checksum = entry.readUInt32LE(ENTRY.checksum);

@@ -21,7 +21,7 @@ const BAT_REGION = guid('2dc27766-f623-4200-9d64-115e9bfd4a08');
 const FILE_PARAMETERS = guid('caa16737-fa36-4d43-b3b6-33f0aa44e76b');
 const LOGICAL_SECTOR = guid('8141bf1d-a96f-4709-ba47-f233a8faab5f');
 const VIRTUAL_SIZE = guid('2fa54224-cd1b-4876-b211-5dbed83bf4b8');
-/** That one sector bitmap describes. */
+/** Sectors that one sector bitmap describes. */
 const CHUNK_SECTORS = 1n << 23n;
 const [IS_FIXED, HAS_PARENT] = [1, 2];
 const MAX_BLOCK_BYTES = 256 * MIB;
@@ -44,12 +44,12 @@ export async function readVhdx(bytes: ByteSource): Promise<ImageFacts> {
   });
 }
 
-/** Where everything is. Fails as `readVhdx`. */
+/** The location of every region. Fails as `readVhdx`. */
 export async function vhdxLayout(bytes: ByteSource): Promise<{
   readonly blockTable: Region;
   readonly blockBytes: number;
   readonly sizeBytes: bigint;
-  /** So many blocks are followed by one entry for a map of sectors. */
+  /** After this many blocks comes one entry for a sector bitmap. */
   readonly blocksPerChunk: number;
   readonly regions: readonly Region[];
 }> {
@@ -92,7 +92,7 @@ function findings(dirty: boolean, hasParent: boolean): Finding[] {
   ];
 }
 
-/** Of the two headers, the valid one with the higher sequence number counts. */
+/** The valid header of the two with the higher sequence number. */
 async function currentHeader(bytes: ByteSource): Promise<Buffer> {
   const headers: Buffer[] = [];
   for (const offset of HEADERS) {
@@ -117,7 +117,7 @@ interface Regions {
   readonly blockTable: Region;
 }
 
-/** A bitmap's entry follows the entries of as many blocks as it describes. */
+/** The entry of a bitmap follows the entries of the blocks that it describes. */
 function blockTableFindings(bytes: ByteSource, blocks: Awaited<ReturnType<typeof blocksOf>>): Finding[] {
   const { blockTable: table, sizeBytes, sectorBytes } = blocks;
   const blockBytes = BigInt(blocks.blockBytes);
@@ -160,7 +160,7 @@ function entries(table: Buffer, count: number, most: number, from: number): Buff
   return Array.from({ length: count }, (_, n) => table.subarray(from + n * ENTRY_BYTES, from + (n + 1) * ENTRY_BYTES));
 }
 
-/** The signature stands there, and the checksum, itself counted as zeros, is right. */
+/** Whether the signature matches, and the checksum, with its own field as zeros, is right. */
 function isValid(structure: Buffer, signature: string): boolean {
   if (structure.toString('latin1', 0, 4) !== signature) return false;
   const unsigned = Buffer.from(structure);
@@ -168,7 +168,7 @@ function isValid(structure: Buffer, signature: string): boolean {
   return crc32c(unsigned) === structure.readUInt32LE(4);
 }
 
-/** As stored: the first three groups are little-endian. */
+/** The stored form of a GUID: the first three groups are little-endian. */
 function guid(text: string): string {
   const [a = '', b = '', c = '', ...rest] = text.split('-');
   return [a, b, c].map((group) => Buffer.from(group, 'hex').reverse().toString('hex')).join('') + rest.join('');

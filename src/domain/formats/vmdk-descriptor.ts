@@ -1,19 +1,19 @@
 /**
- * What qemu takes for the text of a VMDK, and what it opens because of it. The source of every rule
- * is block/vmdk.c of qemu.
+ * What qemu accepts as the text of a VMDK, and what it opens because of it. The source of every
+ * rule is block/vmdk.c of qemu.
  */
 import type { ByteSource } from '../ports/images.js';
 import { malformed } from './facts.js';
 
-/** qemu looks at no more of a file to find out what it is. */
+/** qemu reads no more of a file to detect its format. */
 const PROBED_BYTES = 512;
 const VERSIONS = [1, 2, 3].flatMap((version) => [`version=${String(version)}\n`, `version=${String(version)}\r\n`]);
-/** Of a comment, an empty line and a version. */
+/** Possible first bytes: of a comment, an empty line or a version. */
 const FIRST_BYTES = Buffer.from('# \r\nv');
-/** qemu looks for the parent in no more than this. */
+/** qemu searches only this area for the parent. */
 const PARENT_AREA_BYTES = 20 * 512;
 const HINT = 'parentFileNameHint';
-/** What stands between the word and the name, whatever it is: honest programs write `="`. */
+/** Characters between the keyword and the name, whatever they are: normal programs write `="`. */
 const HINT_GAP = 2;
 /** qemu refuses longer names. */
 const MAX_NAME_BYTES = 1023;
@@ -34,9 +34,9 @@ export function isDescriptor(head: Buffer): boolean {
 }
 
 /**
- * The name of the file that qemu opens as the image's base, byte for byte as it finds it: the word
- * anywhere in the area, whatever the image says of its parent's id. Undefined: it opens none. Fails
- * with IMAGE_MALFORMED where qemu refuses the image.
+ * The name of the file that qemu opens as the image's base, byte for byte: qemu searches the
+ * keyword anywhere in the area, whatever the parent id is. Undefined: qemu opens none. Fails with
+ * IMAGE_MALFORMED if qemu refuses the image.
  */
 export async function parentName(bytes: ByteSource, areaOffset: bigint): Promise<string | undefined> {
   const area = await bytes.read(areaOffset, PARENT_AREA_BYTES);
@@ -48,16 +48,13 @@ export async function parentName(bytes: ByteSource, areaOffset: bigint): Promise
   return length === 0 ? undefined : rest.toString('utf8', 0, length);
 }
 
-/**
- * What the text says of how the image is laid out, such as `streamOptimized`; undefined: nothing
- * that is a word.
- */
+/** The layout that the text declares, such as `streamOptimized`; undefined if it is not a word. */
 export async function subformatOf(bytes: ByteSource, areaOffset: bigint): Promise<string | undefined> {
   const text = upToNul(await bytes.read(areaOffset, PARENT_AREA_BYTES)).toString('latin1');
   return /^createType="(\w{1,40})"/m.exec(text)?.[1];
 }
 
-/** The text ends there for qemu. */
+/** For qemu the text ends at NUL. */
 export function upToNul(bytes: Buffer): Buffer {
   const end = bytes.indexOf(0);
   return end === -1 ? bytes : bytes.subarray(0, end);

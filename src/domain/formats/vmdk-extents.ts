@@ -1,7 +1,7 @@
 /**
- * The lines of a VMDK's descriptor that say where its data is, as VMware's "Virtual Disk Format"
- * has them. What qemu would make of them does not count (it leaves out what is read-only, and
- * zeros): the tools get a descriptor of ours.
+ * The extent lines of a VMDK's descriptor, as in VMware's "Virtual Disk Format". qemu's own
+ * interpretation does not matter (it ignores read-only extents, and zeros): the tools get a
+ * descriptor that the daemon wrote.
  */
 import type { NamedExtent } from '../model/image-info.js';
 import { breathe } from '../model/async.js';
@@ -30,24 +30,27 @@ const SHAPES: Readonly<Record<string, Shape>> = {
 };
 
 export interface ExtentLines {
-  /** Of the disk; unset where no line says one. */
+  /** Size of the disk; unset if there is no extent line. */
   readonly sizeBytes?: bigint;
-  /** In the order of the disk, those of no length left out. */
+  /** In the order of the disk, without empty extents. */
   readonly extents: readonly NamedExtent[];
-  /** What stands in quotes in any of them, each once, at most as many as extents. */
+  /** All quoted names, each once, at most as many as extents. */
   readonly names: readonly string[];
-  /** Why the image cannot be read by them; unset: it can. */
+  /** Why the image cannot be read; unset: it can. */
   readonly problem?: string;
 }
 
-/** Every line that could be one counts: what is not understood is a problem, and never left out. */
+/**
+ * Every line that could be an extent counts: a line that cannot be parsed is a problem, and is
+ * never ignored.
+ */
 export async function readExtents(text: string): Promise<ExtentLines> {
   let sizeBytes: bigint | undefined;
   let problem: string | undefined;
   const extents: NamedExtent[] = [];
   const names = new Set<string>();
   let lines = 0;
-  // One at a time: a descriptor can name ten thousand.
+  // One line at a time: a descriptor can name ten thousand.
   for (const [given] of text.matchAll(/[^\n]+/g)) {
     lines += 1;
     if (lines % LINES_AT_ONCE === 0) await breathe();
@@ -72,7 +75,7 @@ export async function readExtents(text: string): Promise<ExtentLines> {
   };
 }
 
-/** An extent, or what is wrong. */
+/** The extent, or what is wrong with the line. */
 function parseLine(line: string, lengthBytes: bigint): NamedExtent | string {
   const [, , type = '', name, offset] = LINE.exec(line) ?? [];
   const shape = SHAPES[type];
@@ -87,15 +90,15 @@ function parseLine(line: string, lengthBytes: bigint): NamedExtent | string {
   };
 }
 
-/** A name in the descriptor's own folder. */
+/** Whether it is a name in the descriptor's own folder. */
 function isPlain(name: string): boolean {
   const isText = !name.includes('\ufffd') && !name.includes('\0');
   return isText && !['', '.', '..'].includes(name) && !name.includes('/') && Buffer.byteLength(name) <= MAX_NAME_BYTES;
 }
 
 /**
- * Whether parents and children belong together; unset by its creator, as VMware does for an image
- * that has none.
+ * The ids that link a child to its parent; VMware leaves the parent's unset for an image without
+ * one.
  */
 export function contentIds(text: string): { readonly contentId: string; readonly parentContentId: string } {
   const [, contentId = 'fffffffe'] = /^CID=([0-9a-f]{1,8})[ \t\r]*$/im.exec(text) ?? [];

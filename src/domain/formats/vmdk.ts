@@ -12,18 +12,18 @@ const HEADER_BYTES = 512;
 const SPARSE_MAGIC = 'KDMV';
 const ESX_MAGIC = 'COWD';
 const MAX_VERSION = 3;
-/** The grain directory is named by the footer only. */
+/** In this case only the footer names the grain directory. */
 const AT_END = 2n ** 64n - 1n;
-/** Footer marker, footer and end marker. */
+/** Sectors of footer marker, footer and end marker, and the footer's distance from the end. */
 const [FOOTER_MARKER, FOOTER_FROM_END] = [3, 1536n];
 const MAX_GRAIN_SECTORS = 0x200000n;
 const DIRECTORY_ENTRY_BYTES = 4n;
 /** There is a second grain directory, which qemu reads too. */
 const FLAG_SECOND_DIRECTORY = 2;
 const MAX_ENTRIES = 512;
-/** Names three thousand files; qemu reads 1 MiB of a descriptor. */
+/** Room for three thousand file names; qemu reads 1 MiB of a descriptor. */
 const MAX_DESCRIPTOR_BYTES = 256 << 10;
-/** Where qemu looks for the parent in a file with a header, whatever that says. */
+/** Where qemu searches for the parent in a file with a header, whatever the header says. */
 const EMBEDDED_OFFSET = 512n;
 
 /** Facts of a VMDK: a sparse file, or a descriptor of several files. Fails with IMAGE_MALFORMED. */
@@ -90,7 +90,7 @@ async function descriptorText(bytes: ByteSource, offset: bigint, length: bigint)
   return upToNul(await bytes.read(offset, Number(length))).toString('utf8');
 }
 
-/** The size is the sum of the extents; they are not opened. */
+/** The size is the sum of the extents, which are not opened. */
 async function readDescriptor(
   text: string,
   where: { readonly hasParent?: boolean; readonly problem?: string },

@@ -19,29 +19,29 @@ const FOOTER_BYTES = 512;
 const COOKIE = 'conectix';
 const DYNAMIC_COOKIE = 'cxsparse';
 const [FIXED, DIFFERENCING] = [2, 4];
-/** Of the block table. */
+/** Size of an entry of the block table. */
 const ENTRY_BYTES = 4n;
 const [TYPE_OFFSET, CHECKSUM_OFFSET] = [60, 64];
 const LUKS_MARK = Buffer.from('4c554b53babe', 'hex');
 const ENDS_WITH_ANOTHER =
   'its footer is that of a disk of another length: declared raw, it is a disk that ends with the file of a VHD';
-/** Cylinders, heads and sectors at their most: the disk is larger than its geometry can say. */
+/** The maximum geometry: the disk is larger than cylinders, heads and sectors can express. */
 const MAX_GEOMETRY = 65535n * 16n * 255n;
 /** qemu and Microsoft open no larger disk: 2040 GiB. */
 const MAX_SECTORS = 0xff000000n;
 /**
- * Some programs make the block table for the largest disk at once, such as XenServer's `vhd-util
- * create -S`.
+ * Some programs create the block table for the largest disk, such as XenServer's `vhd-util create
+ * -S`.
  */
 const LARGEST_DISK = sectors(MAX_SECTORS);
 /**
  * Creators whose disk has the size of its geometry: Virtual PC, and qemu without `force_size`. All
- * others mean the size field, such as Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of
- * them by name, and needs an option for the rest.
+ * others use the size field, such as Hyper-V, Azure, VirtualBox, XenServer; qemu knows some of them
+ * by name, and needs an option for the rest.
  */
 const BY_GEOMETRY = ['vpc ', 'qemu'];
 /**
- * Creators whose size field qemu takes without an option (`vpc_open`; the list of 7.2, later ones
+ * Creators whose size field qemu uses without an option (`vpc_open`; the list of 7.2, later ones
  * are longer).
  */
 const BY_FIELD_UNTOLD = ['win ', 'qem2', 'd2v ', 'tap\0', 'CTXS'];
@@ -58,7 +58,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
   const footer = atStart ? first : await lastFooter(bytes);
   const type = footer.readUInt32BE(TYPE_OFFSET);
   if (!atStart && type !== FIXED) throw malformed('vpc', 'only a fixed disk has its footer at the end alone');
-  // qemu does not look at the type of a footer that stands at the start.
+  // qemu does not check the type of a footer at the start.
   if (atStart && type === FIXED) throw malformed('vpc', 'a fixed disk has no footer at its start');
   if (!atStart && bytes.lengthBytes % 512n !== 0n) throw malformed('vpc', 'the footer does not begin at a sector');
   if (checksum(footer) !== footer.readUInt32BE(CHECKSUM_OFFSET)) throw malformed('vpc', 'the checksum is wrong');
@@ -68,7 +68,7 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
     const isShort = !isFixed && tooLarge.length === 0;
     return imageFacts('vpc', size, {
       ...facts,
-      // qemu by itself takes the guest's first sector for a footer.
+      // Without an option qemu takes the guest's first sector for a footer.
       ...(marked ? { untoldSizeBytes: 0n } : {}),
       subformat: 'fixed',
       ...(first.subarray(0, LUKS_MARK.length).equals(LUKS_MARK) ? { holdsLuks: true } : {}),
@@ -103,9 +103,9 @@ export async function readVpc(bytes: ByteSource): Promise<ImageFacts> {
 }
 
 /**
- * A disk with the footer of a fixed VHD behind it. A guest can write its disk and not the footer:
- * whatever the first sector says, it is that. With the same footer at the start it is something
- * that no program writes.
+ * Whether it is a disk followed by the footer of a fixed VHD. A guest can write the disk but not
+ * the footer, so the first sector does not matter. No program writes the same footer at the start
+ * as well.
  */
 export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
   if (!(await endsAsFixedVhd(bytes))) return false;
@@ -116,8 +116,8 @@ export async function isFixedVhd(bytes: ByteSource): Promise<boolean> {
 }
 
 /**
- * The last sector says that it is the footer of a fixed VHD, and all before it is that disk: the
- * size field or the geometry says so, but for less than a cylinder, to which some programs round.
+ * Whether the last sector is the footer of a fixed VHD and everything before it is that disk: by
+ * the size field or the geometry, up to a cylinder, to which some programs round.
  */
 export async function endsAsFixedVhd(bytes: ByteSource): Promise<boolean> {
   const diskBytes = bytes.lengthBytes - BigInt(FOOTER_BYTES);
@@ -143,7 +143,7 @@ interface VhdSize extends Pick<ImageFacts, 'untoldSizeBytes'> {
   readonly vhdSizeFrom: 'chs' | 'current_size';
 }
 
-/** A geometry that says nothing, or that it is at its most, is nobody's size. */
+/** A geometry that is empty, or at its maximum, does not give a size. */
 function virtualSize(footer: Buffer): VhdSize {
   const geometry = geometryOf(footer);
   const creator = footer.toString('latin1', 28, 32);
@@ -164,7 +164,7 @@ function geometryOf(footer: Buffer): bigint {
   return BigInt(footer.readUInt16BE(56)) * BigInt(footer.readUInt8(58)) * BigInt(footer.readUInt8(59));
 }
 
-/** The one's complement of the sum of all bytes, its own left out. */
+/** The one's complement of the sum of all bytes except the checksum itself. */
 function checksum(footer: Buffer): number {
   const sum = footer.reduce(
     (total, byte, offset) => (offset >= CHECKSUM_OFFSET && offset < CHECKSUM_OFFSET + 4 ? total : total + byte),

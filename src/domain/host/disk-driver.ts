@@ -2,20 +2,20 @@ import { invalidFields } from '../model/errors.js';
 
 export interface DiskDriverSpec {
   readonly virtType: 'kvm' | 'qemu' | 'xen' | 'lxc' | 'uml' | 'parallels';
-  /** Such as 4002000; xen needs it. */
+  /** Such as 4002000; needed for xen. */
   readonly hypervisorVersion?: number | undefined;
   readonly isBlockDevice: boolean;
 }
 
-/** Standard output of a tool that succeeded; undefined when it failed or is not installed. */
+/** Standard output of a tool that succeeded; undefined if it failed or is not installed. */
 export type Try = (tool: string, ...args: readonly string[]) => Promise<string | undefined>;
 
-/** From this version on xend may be gone, and qemu serves the disks. */
+/** From this version on xend may be missing, and qemu serves the disks. */
 const XEND_MAY_BE_GONE = 4002000;
 const TAP2_AFTER = 4000000;
 
 /**
- * The disk driver's name; undefined where the hypervisor takes none (parity row 25). Fails with
+ * The disk driver's name; undefined if the hypervisor has none (parity row 25). Fails with
  * INVALID_FIELD.
  */
 export async function pickDiskDriver(

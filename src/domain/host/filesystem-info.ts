@@ -5,7 +5,7 @@ import type { SpaceLedger } from '../operations/resources/space.js';
 import { breathe, sleepOrAborted } from '../model/async.js';
 import type { Handle } from '../ports/handles.js';
 
-/** What statvfs says, in its units. */
+/** Counts from statvfs, in its units. */
 export interface FilesystemCounts {
   readonly fragmentBytes: bigint;
   readonly blocks: bigint;
@@ -17,7 +17,7 @@ export interface FilesystemCounts {
 }
 
 export interface Filesystem {
-  /** As reservations name it. */
+  /** The key that reservations use. */
   readonly key: string;
   readonly counts: FilesystemCounts;
   readonly type: string;
@@ -35,9 +35,9 @@ export interface Filesystems {
   describe(place: Handle): Promise<Filesystem>;
 }
 
-/** What images may still grow by: their virtual sizes beyond what they take. */
+/** By how much images may still grow: their virtual sizes beyond their allocated bytes. */
 export interface Overcommit {
-  /** On a filesystem, by its key, some time ago; undefined until it is known. */
+  /** For a filesystem, by its key, at some recent time; undefined until it is known. */
   bytes(filesystem: string): bigint | undefined;
 }
 
@@ -50,8 +50,8 @@ export interface FilesystemInfo extends Omit<Filesystem, 'key'> {
 }
 
 /**
- * Free is what a user without privileges can have; used is what is not free for anybody (parity row
- * 17). None is more than the total, whatever the filesystem counts.
+ * Free is what a user without privileges can use; used is everything that is not free (parity row
+ * 17). No value exceeds the total, whatever the filesystem reports.
  */
 export function spaceOf({ fragmentBytes, blocks, freeBlocks, availableBlocks }: FilesystemCounts) {
   const bytes = (count: bigint) => uint64(fragmentBytes * (count < blocks ? count : blocks));
@@ -94,14 +94,14 @@ export async function filesystemInfo(
 
 export interface WatchSpec {
   readonly address: ImageAddress;
-  /** Unset: a hundredth of the whole. */
+  /** Unset: a hundredth of the total. */
   readonly thresholdBytes?: bigint;
   readonly intervalMs: number;
 }
 
 /**
- * The filesystem now, and again whenever what is free differs from the last report by more than the
- * threshold.
+ * The filesystem now, and again whenever the free space differs from the last report by more than
+ * the threshold.
  */
 export async function* watchFilesystem(
   { address, thresholdBytes, intervalMs }: WatchSpec,
@@ -117,7 +117,7 @@ export async function* watchFilesystem(
       reported = info.freeBytes;
     }
     await sleepOrAborted(intervalMs, signal);
-    // Many whose time is up at once would be looked for in one turn.
+    // Many watches whose timers fire at once would otherwise run in one turn.
     await breathe();
   }
 }

@@ -1,10 +1,10 @@
 import type { ImageAddress } from '../model/address.js';
 
-/** A tool that the agent runs; no path: not installed. */
+/** A tool that the daemon runs; no path: not installed. */
 export interface HostTool {
   readonly name: string;
   readonly path?: string;
-  /** As the tool says it. */
+  /** As the tool prints it. */
   readonly version?: string;
 }
 
@@ -24,7 +24,7 @@ export interface HostPool {
   readonly keepsBases: boolean;
 }
 
-/** What a root's filesystem can do; found by trying, so false where nothing may be written. */
+/** What a root's filesystem supports; found by trying, so false if nothing may be written. */
 export interface RootFeatures {
   readonly filesystemType: string;
   readonly reflink: boolean;

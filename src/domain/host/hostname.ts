@@ -6,8 +6,8 @@ export type HostnameKind = 'hostname' | 'ipv4' | 'ipv6';
 const MAX_LENGTH = 253;
 
 /**
- * What a name of a host is; undefined when it is none: nothing else may reach a command line as a
- * host.
+ * The kind of a host name; undefined if it is not a valid one, and then it must not reach a command
+ * line.
  */
 export function hostnameKind(name: string): HostnameKind | undefined {
   if (!/^[\w:.-]+$/.test(name) || name.length > MAX_LENGTH) return undefined;

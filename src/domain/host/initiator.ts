@@ -1,8 +1,8 @@
 const KEY = 'InitiatorName=';
 
 /**
- * The name in the text of initiatorname.iscsi: what follows the first line that begins exactly so.
- * Undefined where nothing follows.
+ * The name in the text of initiatorname.iscsi: the rest of the first line with exactly this prefix.
+ * Undefined if nothing follows it.
  */
 export function initiatorName(text: string): string | undefined {
   const line = text.split('\n').find((candidate) => candidate.startsWith(KEY));

@@ -15,7 +15,7 @@ export interface InstancePathSpec {
 }
 
 /**
- * The folder of an instance: by name where that exists or is demanded, else by UUID. Fails with
+ * The folder of an instance: by name if that exists or is required, otherwise by UUID. Fails with
  * INVALID_FIELD.
  */
 export async function instancePath(
@@ -35,8 +35,8 @@ export async function instancePath(
 }
 
 /**
- * The folder of an instance that is being migrated here: what the source says, else as
- * `instancePath`. Fails with INVALID_FIELD.
+ * The folder of an instance that is being migrated to this host: the one that the source names,
+ * otherwise as `instancePath`. Fails with INVALID_FIELD.
  */
 export async function instancePathAtDestination(
   spec: InstancePathSpec & { readonly relativePath?: string | undefined },
@@ -51,7 +51,7 @@ export async function instancePathAtDestination(
   return `${instancesPath}/${relativePath}`;
 }
 
-/** One plain component cannot lead out of the folder it is put below. */
+/** A single plain component cannot lead out of its parent folder. */
 function componentProblem(field: string, name: string): FieldViolation[] {
   const plain = name !== '' && name !== '.' && name !== '..' && !/[/\0\uFFFD]/.test(name);
   return plain && Buffer.byteLength(name) <= MAX_NAME_BYTES

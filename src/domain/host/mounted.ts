@@ -1,26 +1,23 @@
-/** A mount as the kernel lists it; later ones of the same point lie over earlier ones. */
+/** A mount as the kernel lists it; a later one of the same mount point covers earlier ones. */
 export interface MountEntry {
   readonly mountPoint: string;
   readonly source: string;
   readonly type: string;
 }
 
-/** What a host knows of its mounts and of what paths are. */
+/** The mounts of a host, and queries about its paths. */
 export interface Mounts {
   mounts(): Promise<readonly MountEntry[]>;
-  /**
-   * The place that a path means, without links; undefined where there is none. Fails with
-   * ROOT_STALLED.
-   */
+  /** The real path; undefined if the path does not exist. Fails with ROOT_STALLED. */
   realPath(path: string): Promise<string | undefined>;
   /**
-   * Names a block device by its number; undefined: the path is no block device. Fails with
+   * The number of a block device; undefined: the path is not a block device. Fails with
    * ROOT_STALLED.
    */
   deviceOf(path: string): Promise<string | undefined>;
 }
 
-/** Folders in which udev names block devices by what mount(8) takes for them. */
+/** udev's folders of links to block devices, by the tags that mount(8) accepts. */
 const TAGS: Readonly<Record<string, string>> = {
   'UUID=': '/dev/disk/by-uuid/',
   'LABEL=': '/dev/disk/by-label/',
@@ -28,17 +25,17 @@ const TAGS: Readonly<Record<string, string>> = {
   'PARTLABEL=': '/dev/disk/by-partlabel/',
 };
 
-/** The topmost mount of exactly this place, whatever the path is that names it. */
+/** The topmost mount at exactly this place, by whatever path it is named. */
 export async function mountedAt(path: string, host: Mounts): Promise<MountEntry | undefined> {
   const [plain, mounts] = [plainPath(path), await host.mounts()];
-  // A mount point is not asked for what it is: a server that is gone would not answer.
+  // A mount point itself is not examined: a server that is gone would not answer.
   const named = plain === undefined ? undefined : mountAt(plain, mounts);
   if (named !== undefined) return named;
   const real = await host.realPath(path);
   return real === undefined ? undefined : mountAt(real, mounts);
 }
 
-/** Whether a mount is of this source: the same words, or another name of the same device. */
+/** Whether a mount has this source: the same text, or another name of the same device. */
 export async function isOfSource({ source }: MountEntry, wanted: string, host: Mounts): Promise<boolean> {
   if (source === wanted) return true;
   const tag = Object.keys(TAGS).find((each) => wanted.startsWith(each));
@@ -48,14 +45,14 @@ export async function isOfSource({ source }: MountEntry, wanted: string, host: M
   return one !== undefined && one === other;
 }
 
-/** The mount that is seen at a path: of several at the same path the last one. */
+/** The mount that is visible at a path: the last one of several at the same path. */
 export function mountAt<M extends MountEntry>(place: string, mounts: readonly M[]): M | undefined {
   return mounts.findLast(({ mountPoint }) => mountPoint === place);
 }
 
 /**
- * Without `//`, `/.` and a slash at the end; undefined with `..`, which means another place behind
- * a link.
+ * Without `//`, `/.` and a trailing slash; undefined with `..`, which has another meaning after a
+ * link.
  */
 export function plainPath(path: string): string | undefined {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');

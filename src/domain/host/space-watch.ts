@@ -1,4 +1,4 @@
-/** What is free in the places of this host, as it was looked up last. */
+/** The free space in the places of this host, as of the last measurement. */
 import { asHostlerError } from '../model/errors.js';
 import { breathe } from '../model/async.js';
 
@@ -11,25 +11,28 @@ export interface PlaceSpace {
   readonly overcommittedBytes?: bigint | undefined;
 }
 
-/** A place that is looked at. */
+/** A place that is measured. */
 export interface WatchedPlace {
   readonly name: string;
-  /** Fails with ROOT_STALLED in bounded time where the place does not answer. */
+  /** Fails with ROOT_STALLED in bounded time if the place does not answer. */
   readonly measure: () => Promise<PlaceSpace>;
 }
 
-/** How a place was when it was looked at last. */
+/** The state of a place at its last measurement. */
 export interface PlaceState {
-  /** The latest that there were; unset: it has not answered yet. */
+  /** The latest figures; unset: the place has not answered yet. */
   readonly space?: PlaceSpace;
   readonly state: 'answers' | 'stalled' | 'unavailable';
 }
 
-/** Side by side: one place that does not answer holds up no other for long. */
+/**
+ * Measured in parallel, so that one place that does not answer does not delay the others for long.
+ */
 const LOOKS_AT_ONCE = 4;
 
 /**
- * Looks at places in the background, on request, so that nobody waits for one that does not answer.
+ * Measures places in the background on request, so that no caller waits for one that does not
+ * answer.
  */
 export class SpaceWatch {
   readonly #states = new Map<string, PlaceState>();
@@ -37,7 +40,7 @@ export class SpaceWatch {
   #nextAt = -Infinity;
 
   /**
-   * @param freshMs figures may be so old
+   * @param freshMs maximum age of figures
    * @param clock in ms
    */
   constructor(
@@ -46,17 +49,17 @@ export class SpaceWatch {
     private readonly clock: () => number,
   ) {}
 
-  /** A look at every place begins, unless the figures are fresh. Returns at once. */
+  /** Starts to measure every place unless the figures are fresh. Returns at once. */
   start(): void {
     const now = this.clock();
     if (now < this.#nextAt) return;
     this.#nextAt = now + this.freshMs;
-    // What an earlier look still waits for is not asked again.
+    // A place with a pending measurement is not measured again.
     const queue = this.places.filter(({ name }) => !this.#busy.has(name));
     for (let line = 0; line < LOOKS_AT_ONCE; line++) void this.#lookAtAll(queue);
   }
 
-  /** All places that were looked at. */
+  /** All places that were measured. */
   get states(): Iterable<readonly [name: string, state: PlaceState]> {
     return this.#states;
   }

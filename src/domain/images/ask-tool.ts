@@ -5,9 +5,9 @@ import type { Reason } from '../model/reasons/reasons.js';
 import type { ImageTool, Layer, ToolRun } from '../ports/tools.js';
 
 /**
- * What a tool reports of an untrusted image, in the sandbox, must agree with our own reader. A
- * sound image that the tools here cannot open passes: it can be kept and copied as it is, and a
- * verb that opens it fails then. Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
+ * The tool's report on an untrusted image, in the sandbox, must agree with the daemon's own reader.
+ * A sound image that the tools of this host cannot open passes: it can be stored and copied, and a
+ * verb that opens it fails. Fails with FORMAT_MISMATCH and IMAGE_UNSAFE.
  */
 export async function assertToolSays(image: Layer, tool: Pick<ImageTool, 'identify'>, run: ToolRun): Promise<void> {
   const { file, facts } = image;
@@ -20,7 +20,7 @@ export async function assertToolSays(image: Layer, tool: Pick<ImageTool, 'identi
 
 /**
  * LUKS has ciphers and hashes that qemu lacks, and VHDX sectors of 4096 bytes. A guest's disk may
- * begin with a LUKS header that is broken.
+ * begin with a broken LUKS header.
  */
 function accepted({ format, sectorBytes = 512, holdsLuks }: ImageFacts): Reason[] {
   if (holdsLuks === true) return ['UNSUPPORTED_BY_BACKEND', 'IMAGE_MALFORMED'];

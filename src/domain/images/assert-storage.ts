@@ -8,7 +8,7 @@ const WORDS: Readonly<Record<StorageKind, string>> = {
   volume: 'an image of a cluster',
 };
 
-/** For what is not made for every kind of storage. Fails with UNSUPPORTED_BY_BACKEND. */
+/** For verbs that do not support every kind of storage. Fails with UNSUPPORTED_BY_BACKEND. */
 export function assertStorage(
   { address, storage }: { readonly address: ImageAddress; readonly storage: StorageKind },
   able: readonly StorageKind[],

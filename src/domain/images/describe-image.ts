@@ -3,13 +3,13 @@ import type { ImageFacts, ImageInfo } from '../model/image-info.js';
 import type { ImageLocks } from '../ports/images.js';
 import type { Resolved } from '../ports/handles.js';
 
-/** What a header says, with what the filesystem says. */
+/** The facts from the header and the filesystem. */
 export async function describeImage(file: Resolved, facts: ImageFacts, imageLocks: ImageLocks): Promise<ImageInfo> {
   const [hold] = await imageLocks.holds([file], 'shown');
   return describeFile(file, facts, hold !== 'none');
 }
 
-/** The same where it is known whether a process has it open. */
+/** The same if it is known whether a process has the image open. */
 export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean): ImageInfo {
   const { backingFile } = facts;
   return {
@@ -22,8 +22,10 @@ export function describeFile(file: Resolved, facts: ImageFacts, inUse: boolean):
   };
 }
 
-/** A path in a header is relative to where its image lies; what is no path stays as it is. */
+/**
+ * A relative path in a header starts at the image's folder; a name that is not a path is unchanged.
+ */
 export function fullBackingFile(file: Resolved, backingFile: string): string {
-  // A volume's parent is an address already.
+  // A volume's parent is already an address.
   return file.storage === 'volume' ? backingFile : basePath(backingFile, file);
 }

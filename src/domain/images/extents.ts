@@ -1,7 +1,4 @@
-/**
- * The files with the data of a VMDK whose descriptor names them, which lie in the descriptor's
- * folder.
- */
+/** The data files of a VMDK whose descriptor names them; they lie in the descriptor's folder. */
 import { HostlerError } from '../model/errors.js';
 import { malformed } from '../formats/facts.js';
 import { cached } from '../formats/head.js';
@@ -20,7 +17,7 @@ interface ExtentPorts {
   readonly files: Pick<Files, 'withBytes'>;
 }
 
-/** Every file that holds something of these layers, each once for a layer. */
+/** Every file that holds a part of these layers, each once for a layer. */
 export function filesOf(layers: readonly Layer[]): Resolved[] {
   return layers.flatMap(({ file, extents = [] }) => [
     file,
@@ -29,9 +26,8 @@ export function filesOf(layers: readonly Layer[]): Resolved[] {
 }
 
 /**
- * The layer with its extents, each as long as the descriptor says; what is opened comes into
- * `opened`, also when it fails. Fails as `Paths.named`, with IMAGE_UNSAFE, and with
- * IMAGE_MALFORMED.
+ * The layer with its extents, each as long as the descriptor says; opened files are added to
+ * `opened`, also on failure. Fails as `Paths.named`, with IMAGE_UNSAFE, and with IMAGE_MALFORMED.
  */
 export async function withExtents(layer: Layer, opened: Resolved[], ports: ExtentPorts): Promise<Layer> {
   const { file, facts } = layer;
@@ -58,8 +54,8 @@ export async function withExtents(layer: Layer, opened: Resolved[], ports: Exten
 }
 
 /**
- * Fails with IMAGE_MALFORMED where a flat extent's file ends before the extent does: it would be
- * read as zeros.
+ * Fails with IMAGE_MALFORMED if a flat extent's file ends before the extent: the rest would be read
+ * as zeros.
  */
 export function assertUncutExtent({ kind, file, offsetBytes, lengthBytes }: LayerExtent): void {
   const endBytes = offsetBytes + lengthBytes;
@@ -79,7 +75,7 @@ function assertLone(descriptor: Resolved, file: Resolved): void {
     throw unsafe(descriptor.address, 'it names itself as an extent');
 }
 
-/** qemu opens it as what its header says, so that must be what the descriptor says. */
+/** qemu goes by the header of a sparse extent, so the header must agree with the descriptor. */
 async function assertSparse(
   file: Resolved,
   { lengthBytes }: Pick<NamedExtent, 'lengthBytes'>,
@@ -103,7 +99,7 @@ async function assertSparse(
       'vmdk',
       `the extent ${file.address} has ${String(virtualSizeBytes)} bytes, its descriptor says ${String(lengthBytes)}`,
     );
-  // qemu takes the whole of a grain for the extent's.
+  // qemu counts the whole of the last grain as part of the extent.
   if (!isLast && lengthBytes % clusterSizeBytes !== 0n)
     throw malformed('vmdk', `the extent ${file.address} ends within a grain, and another one follows`);
 }

@@ -1,35 +1,36 @@
 /**
- * How much of a guest's disk is data: what a copy of it has to move, and the space that it takes as
+ * How much of a guest's disk is data: what a copy has to move, and the space that it occupies as
  * raw.
  */
 import { isClosed } from './unlocked.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { Chain, ImageTool, Layer, ToolRun } from '../ports/tools.js';
 
-/** qemu's driver says of the whole disk that it is data (block/vhdx.c tells no block status). */
+/** qemu's driver reports the whole disk as data (block/vhdx.c has no block status). */
 const WITHOUT_MAP: readonly ImageFormat[] = ['vhdx'];
 
-/** Whether qemu can tell where its data is. */
+/** Whether qemu can report where the image's data is. */
 export function hasMap(chain: Chain): boolean {
   return !chain.some(({ format }) => WITHOUT_MAP.includes(format));
 }
 
 /**
- * Bytes of data on the guest's disk. A lone raw file's are what it takes on disk, which costs no
- * child to learn; an encrypted image's tables are closed to us, so it gets the same estimate.
+ * Bytes of data on the guest's disk. For a single raw file the allocated bytes are used, which
+ * needs no child process; an encrypted image's tables cannot be read without the key, so it gets
+ * the same estimate.
  */
 export async function dataBytes(chain: Chain, tool: ImageTool, run: ToolRun): Promise<bigint> {
   const [{ file, format, facts, untrusted }] = chain;
   // An untrusted image is not opened in place.
   if (untrusted === 'inPlace') return file.allocatedBytes;
-  // A clone's data is partly its parent's.
+  // A part of a clone's data is its parent's.
   const alone = format === 'raw' && file.volume?.parent === undefined && facts.snapshots.length === 0;
   if (alone || isClosed(chain)) return least(file.allocatedBytes, facts.virtualSizeBytes);
   return dataFrom(chain, () => true, tool, run);
 }
 
 /**
- * Data of the guest's disk that comes from these layers; of an encrypted image without its
+ * Data of the guest's disk that comes from these layers; for an encrypted image without its
  * passphrase the most that it may be.
  */
 export async function dataFrom(
@@ -52,7 +53,7 @@ export async function dataFrom(
   );
 }
 
-/** What is not compressed is no more than its file takes; some filesystems count no blocks. */
+/** Uncompressed data is no more than the file's allocated bytes; some filesystems report none. */
 function mostOf({ file: { allocatedBytes, lengthBytes } }: Layer): bigint {
   return allocatedBytes > 0n ? allocatedBytes : lengthBytes;
 }

@@ -2,9 +2,9 @@ import { HostlerError, unsupported } from '../model/errors.js';
 import type { Layer } from '../ports/tools.js';
 
 /**
- * A guest's qemu opens the layers below an overlay by their names alone: a disk that is another one
- * then loses sectors, or all of them, without a word. Fails with BASE_SIZE_DIFFERS, and for layers
- * of several files, which the guest's qemu may read otherwise, with UNSUPPORTED_BY_BACKEND.
+ * A guest's qemu opens the layers below an overlay by their names alone: with another disk under a
+ * name, the guest would silently lose some or all sectors. Fails with BASE_SIZE_DIFFERS; and with
+ * UNSUPPORTED_BY_BACKEND for layers of several files, which the guest's qemu may read differently.
  */
 export function assertSameForGuests(base: readonly Layer[]): void {
   for (const { file, format, facts, extents } of base) {

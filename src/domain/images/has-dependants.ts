@@ -1,11 +1,11 @@
 import { HostlerError } from '../model/errors.js';
 
-/** So many of them are named. */
+/** Limit of dependants that are named. */
 const NAMED = 10;
 
 /**
- * IMAGE_HAS_DEPENDANTS: so many images need what lies at `path`. Those that the caller may not see
- * count and have no names; `seen` has the others.
+ * IMAGE_HAS_DEPENDANTS: this many images need the file at `path`. Those that the caller may not see
+ * are counted but not named; `seen` has the others.
  */
 export function hasDependants(path: string, count: number, seen: readonly string[]): HostlerError {
   const some = seen.slice(0, NAMED);

@@ -5,8 +5,8 @@ import type { Chain } from '../ports/tools.js';
 import { isPlanted } from '../model/planted-faults.js';
 
 /**
- * Findings that reach beyond the image, that nobody here understands, or that no program makes: no
- * tool may open such an image, trusted or not.
+ * Findings about references outside the image, unknown features, or structures that no program
+ * creates: no tool may open such an image, trusted or not.
  */
 const NEVER: readonly Finding['reason'][] = [
   'NAMES_OTHER_FILES',
@@ -16,8 +16,8 @@ const NEVER: readonly Finding['reason'][] = [
 ];
 
 /**
- * Findings that a sound image has now and then and an untrusted one must not have: it is broken, or
- * two programs would read it differently.
+ * Findings that a sound image sometimes has but an untrusted one must not: it is broken, or two
+ * programs would read it differently.
  */
 const NEVER_UNTRUSTED: readonly Finding['reason'][] = [
   ...NEVER,
@@ -30,7 +30,7 @@ const NEVER_UNTRUSTED: readonly Finding['reason'][] = [
   'OBSOLETE_FORMAT',
 ];
 
-/** Lets a tool open a chain where it lies, or fails with IMAGE_UNSAFE and each finding. */
+/** Allows a tool to open a chain in place, or fails with IMAGE_UNSAFE and each finding. */
 export function assertSafe(chain: Chain): void {
   for (const { file, facts, untrusted, extents } of chain) {
     if (untrusted === 'inPlace')
@@ -40,7 +40,7 @@ export function assertSafe(chain: Chain): void {
       );
     refuse(
       file.address,
-      // The files that it names have been opened for it.
+      // The daemon has opened the files that the image names.
       facts.findings.filter(
         ({ reason }) => NEVER.includes(reason) && (reason !== 'NAMES_OTHER_FILES' || extents === undefined),
       ),
@@ -50,14 +50,14 @@ export function assertSafe(chain: Chain): void {
 
 /** The configuration's limits for untrusted images. */
 export interface ForeignRules {
-  /** Tools have a sandbox, or the operator has said that they shall do without. */
+  /** Tools run in a sandbox, or the operator has allowed untrusted images without one. */
   readonly allowed: boolean;
-  /** Longer files are not taken in. */
+  /** Longer files are refused. */
   readonly maxBytes: bigint;
 }
 
 /**
- * Fails with SANDBOX_UNAVAILABLE when no untrusted image may be opened here, and with
+ * Fails with SANDBOX_UNAVAILABLE if no untrusted image may be opened on this host, and with
  * IMAGE_TOO_LARGE.
  */
 export function assertWithinForeignLimits(
@@ -87,7 +87,7 @@ export function unsafe(path: string, why: string): HostlerError {
 }
 
 /**
- * Lets a tool open an untrusted image inside the sandbox; the facts are those of
+ * Allows a tool to open an untrusted image in the sandbox; the facts are those of
  * `ImageReader.foreign`. Fails with IMAGE_UNSAFE and each finding.
  */
 export function assertForeign(path: string, facts: ImageFacts): void {
@@ -101,20 +101,22 @@ export function assertForeign(path: string, facts: ImageFacts): void {
 }
 
 /**
- * Compares an untrusted image with its declared format: `raw` is no container; LUKS may be either.
+ * Compares an untrusted image with its declared format: `raw` must not be a container; LUKS may be
+ * either.
  */
 export function foreignFormat(declared: ImageFormat, claims: readonly ImageFormat[]): ImageFormat {
   const containers = declared === 'raw' ? claims.filter((claim) => claim !== 'luks') : claims;
   return containers[0] ?? 'raw';
 }
 
-/** What a tool reports of an untrusted image must agree with our own reader. */
+/** The tool's report on an untrusted image must agree with the daemon's own reader. */
 export function assertToolAgrees(
   path: string,
   { format, virtualSizeBytes, luksVersion = 1, subformat }: ImageFacts,
   seen: { readonly format: string; readonly virtualSizeBytes: bigint },
 ): void {
-  // qemu-img looks for LUKS where we expect bytes or a fixed VHD, and does not know its version 2.
+  // qemu-img detects LUKS where raw bytes or a fixed VHD are expected, and does not know LUKS
+  // version 2.
   const isBytes = format === 'raw' || (format === 'vpc' && subformat === 'fixed');
   const others: readonly string[] = isBytes ? ['luks'] : luksVersion > 1 ? ['raw'] : [];
   if (others.includes(seen.format)) return;
@@ -124,7 +126,7 @@ export function assertToolAgrees(
   refuse(path, [{ reason: 'SEVERAL_FORMATS', message }]);
 }
 
-/** `content` is what it is in words with an article, where it is no image. */
+/** `content` describes, with an article, content that is not an image. */
 export function formatMismatch(path: string, declared: string, detected: string, content?: string): HostlerError {
   const is = content === undefined ? `its content says ${detected}` : `it is ${content}, and no disk image`;
   return new HostlerError('FORMAT_MISMATCH', `${path} is declared ${declared} but ${is}`, {

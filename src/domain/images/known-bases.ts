@@ -4,11 +4,11 @@ import type { Layer } from '../ports/tools.js';
 import { namedBase } from './backing-name.js';
 import { MAX_CHAIN_LAYERS, MAX_CHAIN_SNAPSHOTS } from './read-image.js';
 
-/** What was read so long ago is read again. */
+/** Older entries are read again. */
 const MAX_AGE_MS = 1000;
-/** Bases at a time. */
+/** Limit of bases. */
 const MOST_BASES = 1000;
-/** Of a base with all below it: more take memory, and are read again. */
+/** Limit of snapshots of a base with everything below it: more take memory, and are read again. */
 const MOST_SNAPSHOTS = 64;
 
 interface Known {
@@ -16,13 +16,15 @@ interface Known {
   readonly readAt: number;
 }
 
-/** Bases that one call has described with all that is below them: images share them. */
+/**
+ * Bases that one call has described, with everything below them: several images can share a base.
+ */
 export class KnownBases {
   readonly #known = new Map<string, Known>();
 
   /**
-   * The base that a layer names with all below it, nearest first, when it was described a moment
-   * ago and a chain that has so many layers and snapshots above it may have all of them.
+   * The base that a layer names with everything below it, nearest first, if it was described
+   * recently and the whole chain stays within the limits of layers and snapshots.
    */
   below(last: Layer, layers: number, snapshots: number): readonly ImageInfo[] | undefined {
     if (snapshots + MOST_SNAPSHOTS > MAX_CHAIN_SNAPSHOTS) return undefined;
@@ -31,7 +33,7 @@ export class KnownBases {
     return layers + known.chain.length <= MAX_CHAIN_LAYERS ? known.chain : undefined;
   }
 
-  /** Keeps what was found below each layer. `infos` are of the layers and of all below them. */
+  /** Stores what was found below each layer. `infos` are of the layers and of all below them. */
   keep(layers: readonly Layer[], infos: readonly ImageInfo[]): void {
     layers.forEach((layer, at) => {
       const [key, chain] = [keyOf(layer), infos.slice(at + 1)];
@@ -43,10 +45,10 @@ export class KnownBases {
   }
 }
 
-/** How a layer names its base: the path as it is walked, and the format. */
+/** The key of a layer's base: its path, and the format. */
 function keyOf({ file, facts: { backingFile, backingFormat } }: Layer): string | undefined {
   const named = backingFile === undefined ? undefined : namedBase(backingFile);
-  // A name that says another format than the header is refused.
+  // A name with another format than the header is refused.
   if (named === undefined || named.driver !== undefined || file.storage === 'volume') return undefined;
   const path = named.path.startsWith('/') ? named.path : `${dirname(file.storedName)}/${named.path}`;
   return `${backingFormat ?? ''}\0${path}`;

@@ -1,5 +1,5 @@
 /**
- * Before the ciphertext: the header of LUKS 1 and its eight slots, for the longest keys that qemu
- * makes, and what aligns them.
+ * Space before the ciphertext: the header of LUKS 1 and its eight slots, for the longest keys that
+ * qemu creates, with alignment.
  */
 export const LUKS_HEADER_BYTES = 2n << 20n;

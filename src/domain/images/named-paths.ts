@@ -1,9 +1,9 @@
 /**
  * Every path that a name in a header could lead to, for callers that must not miss one: a removal
- * must not remove what the name leads to. More than `namedBase` takes: qemu follows descriptions
- * with any options, nested ones, and protocols before a path. The source of the rules is block.c of
- * qemu (`path_has_protocol`, `parse_json_filename`) and qobject/json-lexer.c, whose texts may stand
- * in single quotes.
+ * must not remove such a file. More general than `namedBase`: qemu follows descriptions with any
+ * options, nested ones, and protocols before a path. The source of the rules is block.c of qemu
+ * (`path_has_protocol`, `parse_json_filename`) and qobject/json-lexer.c, which also accepts single
+ * quotes.
  */
 import { namedBase } from './backing-name.js';
 
@@ -12,10 +12,10 @@ const JSON_NAME = 'json:';
 const TEXTS = /"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'/gsu;
 const ESCAPE = /\\(?:u([0-9a-f]{4})|(.))/gisu;
 const ESCAPED = new Map(Object.entries({ b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' }));
-/** Of a description: the last part of the keys under which paths stand. */
+/** The last part of the keys in a description whose values are paths. */
 const PATH_KEY = /(?:^|\.)(?:filename|path|dir)$/u;
 
-/** Absolute, or relative to where the image lies. */
+/** Each is absolute, or relative to the image's folder. */
 export function pathsIn(name: string): readonly string[] {
   const known = namedBase(name);
   if (known !== undefined) return [known.path];
@@ -30,14 +30,14 @@ export function pathsIn(name: string): readonly string[] {
       .trimStart()
       .startsWith(':');
     if (isKey) key = value;
-    // One that is nested is shorter than the name around it.
+    // A nested name is shorter than the name around it, so this ends.
     else if (PROTOCOL.test(value)) found.push(...pathsIn(value));
     else if (value.startsWith('/') || PATH_KEY.test(key)) found.push(value);
   }
   return found;
 }
 
-/** What stands behind each protocol, such as of `blkdebug:rules:/path` and `fat:rw:/path`. */
+/** The text after each protocol, as in `blkdebug:rules:/path` and `fat:rw:/path`. */
 function afterColons(name: string): string[] {
   return [...name.matchAll(/:/gu)].map(({ index }) => name.slice(index + 1)).filter((rest) => rest !== '');
 }

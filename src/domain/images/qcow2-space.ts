@@ -1,19 +1,19 @@
-/** Space that a qcow2 takes. The source of every rule is docs/interop/qcow2.txt of qemu. */
+/** Space that a qcow2 occupies. The source of every rule is docs/interop/qcow2.txt of qemu. */
 import { roundUp } from '../model/size.js';
 
-/** qemu's own choice. */
+/** qemu's default. */
 export const DEFAULT_CLUSTER_BYTES = 65_536n;
 const ENTRY_BYTES = 8n;
-/** What a filesystem gives to the smallest piece. */
+/** The allocation unit of filesystems. */
 const BLOCK_BYTES = 4096n;
 /**
- * Refcounts of 64 bits are the widest; blocks of them then count as many clusters as an L2 table
+ * Refcounts of 64 bits are the widest; a refcount block then covers as many clusters as an L2 table
  * has entries.
  */
 const WIDEST_REFCOUNT_BYTES = 8n;
 
 /**
- * The most that the tables take of a disk of so many bytes with so much data, wherever on the disk
+ * The maximum size of the tables of a disk of this size with this much data, wherever on the disk
  * it lies.
  */
 export function qcow2Tables(
@@ -28,13 +28,13 @@ export function qcow2Tables(
     units(dataBytes, clusterBytes),
     units(sizeBytes, (clusterBytes / entryBytes) * clusterBytes),
   ];
-  // A table is there only where there is data: at most one for each cluster of it.
+  // Tables exist only for data: at most one for each cluster of it.
   const tables = clusters < mostTables ? clusters : mostTables;
   const l1Bytes = roundUp(mostTables * ENTRY_BYTES, clusterBytes);
   const counted = 1n + clusters + tables + l1Bytes / clusterBytes;
   const blocks = units(counted, clusterBytes / WIDEST_REFCOUNT_BYTES) + 1n;
   const refcountTable = roundUp(blocks * ENTRY_BYTES, clusterBytes);
   const pieceBytes = clusterBytes < BLOCK_BYTES ? BLOCK_BYTES : clusterBytes;
-  // A refcount table that has grown leaves room where the old one was.
+  // A refcount table that was moved to grow leaves a gap at its old place.
   return (1n + tables + blocks) * pieceBytes + roundUp(l1Bytes, pieceBytes) + 2n * roundUp(refcountTable, pieceBytes);
 }

@@ -5,12 +5,12 @@ import type { ImageFacts } from '../model/image-info.js';
 import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import type { Resolved, VolumeFacts } from '../ports/handles.js';
 
-/** The bytes of a file as a disk, whatever they mean. */
+/** The bytes of a file as a disk, whatever they contain. */
 export function rawFacts(file: Resolved): ImageFacts {
   return imageFacts('raw', roundUp(file.lengthBytes, SECTOR_BYTES));
 }
 
-/** What the cluster says of an image. Its bytes are a guest's disk, whatever they look like. */
+/** The cluster's facts of an image. Its bytes are a guest's disk, whatever they contain. */
 export function volumeFacts(
   file: Resolved,
   { objectSizeBytes, parent, snapshots }: VolumeFacts,

@@ -24,9 +24,9 @@ import type { Chain, Layer, LayerExtent } from '../ports/tools.js';
 import type { Paths } from '../ports/paths.js';
 import { volumeFacts, rawFacts } from './raw-facts.js';
 
-/** qemu itself has no limit; deeper chains than this are a mistake or an attack. */
+/** qemu itself has no limit; a deeper chain is a mistake or an attack. */
 export const MAX_CHAIN_LAYERS = 64;
-/** Of all layers together: the chain is held in memory as a whole. */
+/** For all layers together: the whole chain is held in memory. */
 export const MAX_CHAIN_SNAPSHOTS = 8192;
 
 export interface ReaderPorts {
@@ -34,7 +34,7 @@ export interface ReaderPorts {
   readonly files: Files;
   readonly wholeness: Wholeness;
   readonly foreign: ForeignRules;
-  /** Called for files that hold no image and that a caller who may change them declares as raw. */
+  /** Called for files without an image that are declared as raw by a caller who may change them. */
   onRaw(file: Resolved): void;
 }
 
@@ -53,9 +53,9 @@ export class ImageReader {
   }
 
   /**
-   * What the header says. A declared container format must be the one found; declared `raw` never
-   * mismatches, because its bytes are the guest's. Undeclared, the format is detected, and of raw
-   * the partitions are looked at. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
+   * The facts in the header. A declared container format must equal the detected one; declared
+   * `raw` never mismatches, because its bytes are the guest's. Undeclared, the format is detected,
+   * and for raw the partitions are read. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED.
    */
   async facts(file: Resolved, declared: ImageFormat | undefined): Promise<ImageFacts> {
     if (file.volume !== undefined) return volumeFacts(file, file.volume, declared);
@@ -74,13 +74,13 @@ export class ImageReader {
   }
 
   /**
-   * From now on what a guest writes into it is data. What looks like an image may be one, whatever
-   * it is declared.
+   * Reports a declared raw disk: from now on anything that a guest writes into it is data. A file
+   * that looks like an image is not reported, because it may be one.
    */
   async #heard(file: Resolved): Promise<void> {
     if (!file.writable || file.storage !== 'file') return;
     const format = await this.detect(file).catch((error: unknown) => {
-      // Raw facts need no byte of it: who needs them finds out.
+      // Raw facts do not need its bytes: a caller that does gets the error.
       if (asHostlerError(error).reason === 'BUG') throw error;
       return undefined;
     });
@@ -88,11 +88,12 @@ export class ImageReader {
   }
 
   /**
-   * The facts of an untrusted image's header, when it may go on to a tool, in the sandbox and with
-   * the limits for such images: `declared` is what it is, nothing in it reaches beyond it, nothing
-   * about it is broken or can be read in two ways. `raw` is every content that is no container; its
-   * partitions are looked at. Nobody but us may be able to write to the file. Undeclared, it is
-   * whatever it is. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE with each finding.
+   * The facts of an untrusted image's header, if it may be passed to a tool, in the sandbox and
+   * with the limits for such images: the content is in the `said` format, nothing in it reaches
+   * beyond it, and nothing in it is broken or ambiguous. `raw` is any content that is not a
+   * container; its partitions are checked. No other process may be able to write to the file.
+   * Undeclared, any format is accepted. Fails with FORMAT_MISMATCH, IMAGE_MALFORMED, IMAGE_UNSAFE
+   * with each finding.
    */
   async foreign(file: AddressedFile, said: ImageFormat | undefined): Promise<ImageFacts> {
     return this.ports.files.withBytes(file, async (source) => {
@@ -108,9 +109,9 @@ export class ImageReader {
   }
 
   /**
-   * Every cluster and table that the image names lies in its file: what was cut off would be read
-   * as zeros. It reads every table, which for a large disk takes seconds, so it belongs into
-   * operations. Fails with IMAGE_MALFORMED, which says where and how much.
+   * Checks that every cluster and table that the image names lies in its file: truncated parts
+   * would be read as zeros. It reads every table, which takes seconds for a large disk, so it
+   * belongs in operations. Fails with IMAGE_MALFORMED, which tells where and how much.
    */
   async assertWhole(file: AddressedFile, format: ImageFormat, signal: AbortSignal): Promise<void> {
     const cut = await this.cut(file, format, signal);
@@ -118,8 +119,8 @@ export class ImageReader {
   }
 
   /**
-   * The same as an answer: in how many places something is missing, and the error that says it.
-   * Unset: nothing is.
+   * The same as a result: in how many places something is missing, with the error. Unset: nothing
+   * is missing.
    */
   async cut(
     file: AddressedFile,
@@ -130,7 +131,7 @@ export class ImageReader {
     return missing && { places: missing.places, error: cutOff(file.address, format, missing) };
   }
 
-  /** The same of each layer of a chain; untrusted images are checked in quarantine. */
+  /** The same for each layer of a chain; untrusted images are checked in quarantine. */
   async assertChainWhole(chain: readonly Layer[], signal: AbortSignal): Promise<void> {
     for (const { file, format, untrusted, extents } of chain) {
       if (file.storage === 'volume' || untrusted !== undefined) continue;
@@ -149,9 +150,9 @@ export class ImageReader {
   }
 
   /**
-   * The image and all that it is backed by; handles are the caller's to close. An untrusted image
-   * is read alone, without its backing file, and in place. The files that a VMDK's descriptor names
-   * come with it. Fails with IMAGE_UNSAFE, and as `facts`; of an untrusted one also as `foreign`,
+   * The image and all its backing files; the caller closes the handles. An untrusted image is read
+   * alone, without its backing file, and in place. The files that a VMDK's descriptor names are
+   * included. Fails with IMAGE_UNSAFE, and as `facts`; for an untrusted image also as `foreign`,
    * with SANDBOX_UNAVAILABLE and IMAGE_TOO_LARGE.
    */
   async chain(address: ImageAddress, format: ImageFormat, reading?: 'unread'): Promise<Chain> {
@@ -167,9 +168,9 @@ export class ImageReader {
   }
 
   /**
-   * The same for an open file; closed with all others when it fails. The chain ends early above a
-   * base for which `isKnown`, which is asked with the last layer and the layers and snapshots until
-   * there.
+   * The same for an open file, which is closed with all others on failure. The chain ends early
+   * above a base for which `isKnown` is true; it is called with the last layer, and the numbers of
+   * layers and snapshots so far.
    */
   async follow(
     file: Resolved,
@@ -183,7 +184,7 @@ export class ImageReader {
       const below: Layer[] = [];
       let last = top;
       let snapshots = top.facts.snapshots.length;
-      // A volume's parent is the cluster's affair: a client that opens the volume sees both.
+      // The cluster resolves a volume's parent itself: a client that opens the volume sees both.
       while (last.facts.backingFile !== undefined && last.file.volume === undefined) {
         if (isKnown(last, below.length + 1, snapshots)) break;
         if (below.length + 1 >= MAX_CHAIN_LAYERS)
@@ -199,7 +200,7 @@ export class ImageReader {
         snapshots += last.facts.snapshots.length;
         if (snapshots > MAX_CHAIN_SNAPSHOTS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_SNAPSHOTS)} snapshots`);
-        // Headers of local files are read at once: others have their turn between two layers.
+        // Headers of local files are read synchronously: other work gets a turn between two layers.
         await breathe();
       }
       return [top, ...below];
@@ -231,10 +232,7 @@ export class ImageReader {
     }
   }
 
-  /**
-   * The image alone, whatever it is backed by; its handle is the caller's to close. Fails as
-   * `facts`.
-   */
+  /** The image alone, without its backing files; the caller closes its handle. Fails as `facts`. */
   async top(address: ImageAddress, format: ImageFormat): Promise<Chain> {
     const file = await this.ports.paths.source(address);
     try {
@@ -252,8 +250,8 @@ export class ImageReader {
   }
 
   /**
-   * Never guessed: where the header does not say it, only a base without any mark can be taken, as
-   * raw (CVE-2014-0134).
+   * The format is never guessed: if the header does not contain it, only a base without any mark is
+   * accepted, as raw (CVE-2014-0134).
    */
   private async backingFormat(file: Resolved, above: Layer): Promise<ImageFormat> {
     const stored = above.facts.backingFormat;
@@ -268,7 +266,7 @@ export class ImageReader {
   }
 }
 
-/** Fails with FORMAT_MISMATCH, which names what is no image. */
+/** Fails with FORMAT_MISMATCH, which describes content that is not an image. */
 async function assertDeclared(
   { address }: AddressedFile,
   bytes: ByteSource,
@@ -281,8 +279,8 @@ async function assertDeclared(
 }
 
 /**
- * The path of a base. Fails with IMAGE_UNSAFE for a name that is no path, and one that says another
- * format than the header.
+ * The path of a base. Fails with IMAGE_UNSAFE for a name that is not a path, and for one with
+ * another format than the header.
  */
 function baseOf(address: ImageAddress, name: string, format: string | undefined): string {
   const base = namedBase(name);

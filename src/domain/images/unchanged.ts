@@ -3,8 +3,8 @@ import type { Files } from '../ports/images.js';
 import type { Resolved } from '../ports/handles.js';
 
 /**
- * Fails with SOURCE_CHANGED when a file is not what it was: what was read of it may never have been
- * its content.
+ * Fails with SOURCE_CHANGED if a file has changed: the data that was read may never have been its
+ * content.
  */
 export async function assertUnchanged(sources: readonly Resolved[], files: Files): Promise<void> {
   for (const source of sources) {

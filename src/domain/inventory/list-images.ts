@@ -30,19 +30,19 @@ export interface InventoryFilter {
   readonly hasDependants?: boolean;
   /** Not written since, in ns since 1970. */
   readonly unwrittenSinceNs?: bigint;
-  /** By this image itself. */
+  /** Images whose backing file is this image itself. */
   readonly backedBy?: ImageAddress;
   readonly inUse?: boolean;
   readonly orphaned?: boolean;
-  /** The operation that made it, as far as the caller may see that. */
+  /** The operation that created it, if the caller may see that operation. */
   readonly operationId?: string;
-  /** That operation has all of these. */
+  /** That operation has all of these labels. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
 export interface ListSpec {
   readonly address: ImageAddress;
-  /** Only what lies in the folder itself. */
+  /** Only images directly in the folder. */
   readonly flat: boolean;
   readonly filter: InventoryFilter;
   readonly size: number;
@@ -51,18 +51,18 @@ export interface ListSpec {
 
 /** Images that a page may skip; the next page continues after them. */
 const MAX_PASSED_OVER = 20_000;
-/** Asked for of the inventory at once. */
+/** Images that are requested from the inventory at once. */
 const PIECE = 500;
 
 export interface ListedPage {
   readonly images: readonly ImageWithMaker[];
-  /** Where the page after any of its images begins. */
+  /** Where the page after each of its images begins. */
   readonly next?: InventoryPosition;
   readonly generation: Generation;
   readonly unseen: InventoryPage['unseen'];
 }
 
-/** The place of a list or watch, as far as the caller may see it. Fails as `Paths.entry`. */
+/** The place of a list or watch, limited to what the caller may see. Fails as `Paths.entry`. */
 export async function placeOf(
   { address, flat }: Pick<ListSpec, 'address' | 'flat'>,
   { paths, scope, inventory }: InventoryPorts,
@@ -77,7 +77,7 @@ export async function placeOf(
 }
 
 /**
- * A page of the images in a place, in a stable order. It may be short, or empty, and not be the
+ * A page of the images in a place, in a stable order. It may be short, or empty, without being the
  * last one. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the signal's reason.
  */
 export async function listImages(spec: ListSpec, caller: Caller, ports: InventoryPorts): Promise<ListedPage> {
@@ -102,8 +102,8 @@ export async function listImages(spec: ListSpec, caller: Caller, ports: Inventor
 }
 
 /**
- * The real path of a base; one that is not there has no other than its address. Fails as
- * `Paths.entry`, but for FILE_NOT_FOUND.
+ * The real path of a base; for a missing one, its address. Fails as `Paths.entry`, except with
+ * FILE_NOT_FOUND.
  */
 async function baseOf(address: ImageAddress, { paths, inventory }: InventoryPorts): Promise<string> {
   try {
@@ -119,7 +119,7 @@ async function baseOf(address: ImageAddress, { paths, inventory }: InventoryPort
   }
 }
 
-/** Whether an image is one of those that are asked for, by what the inventory knows. */
+/** Whether an image matches the filter, by the facts in the inventory. */
 function fits(
   { facts, dependants, hold, orphaned }: InventoryImage,
   { formats, hasDependants, unwrittenSinceNs, inUse, orphaned: wanted }: InventoryFilter,
@@ -133,7 +133,7 @@ function fits(
   );
 }
 
-/** The same by what made it. */
+/** Whether it matches by the operation that created it. */
 function isMadeBy({ madeBy }: ImageWithMaker, { operationId, labels }: InventoryFilter): boolean {
   return (
     (operationId === undefined || operationId === madeBy?.operationId) &&

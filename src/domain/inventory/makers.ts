@@ -7,11 +7,11 @@ import type { InventoryImage } from '../ports/inventory.js';
 
 export interface MakerPorts {
   readonly journal: Pick<Journal, 'makersOf'>;
-  /** Operations at work, by id. */
+  /** Unfinished operations, by id. */
   readonly live: ReadonlyMap<string, { readonly record: OperationRecord }>;
 }
 
-/** What made an image, for those who may see that operation. */
+/** The operation that created an image, for callers that may see it. */
 export interface MadeBy {
   readonly operationId: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -20,8 +20,8 @@ export interface MadeBy {
 export type ImageWithMaker = InventoryImage & { readonly madeBy?: MadeBy };
 
 /**
- * The images with the operations that made them, as far as the history goes and the caller may see
- * them. Fails with STATE_UNAVAILABLE.
+ * The images with the operations that created them, as far as the history goes back and the caller
+ * may see them. Fails with STATE_UNAVAILABLE.
  */
 export async function withMakers(
   images: readonly InventoryImage[],
@@ -29,7 +29,8 @@ export async function withMakers(
   { journal, live }: MakerPorts,
 ): Promise<readonly ImageWithMaker[]> {
   const known = await journal.makersOf(images.map(({ facts }) => facts));
-  // Theirs is written when they end; the files have their names already.
+  // Running operations are not in the journal's list yet, but their files may already have their
+  // names.
   const atWork = [...live.values()].flatMap(({ record }) => makerIn(record) ?? []);
   const makers = new Map([...known, ...atWork].map((maker) => [keyOf(maker.made), maker]));
   return images.map((image) => {
@@ -39,10 +40,10 @@ export async function withMakers(
   });
 }
 
-/** A later file may have got the number of an inode. */
+/** A later file may have reused the inode number. */
 function isOf({ addresses, endTime }: Maker, { path, facts: { birthTimeNs } }: InventoryImage): boolean {
   if (birthTimeNs === undefined) return addresses.some((address) => address === path);
-  // The end is known to the millisecond.
+  // The end time has a resolution of a millisecond.
   return endTime === undefined || birthTimeNs < BigInt(endTime + 1) * 1_000_000n;
 }
 

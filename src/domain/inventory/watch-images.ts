@@ -14,21 +14,21 @@ export interface ImageWatchSpec {
 
 export interface Changes {
   readonly changes: readonly (InventoryChange & { readonly image?: ImageWithMaker })[];
-  /** Up to which these are all. */
+  /** The generation up to which these changes are complete. */
   readonly generation: Generation;
 }
 
-/** After so long without a change in its place, a watcher hears how far it has come. */
+/** After this time without a change in its place, a watcher is told its current position. */
 const STANDS_MS = 5000;
-/** Delivered together. */
+/** Changes that are delivered together. */
 const MOST_AT_ONCE = 200;
 
 /**
- * What changes in a place, from a generation on, without end: each change once, the latest of each
- * name. The first item comes at once and may be empty; while only other places change, an empty one
- * now and then says how far it has come. A slow reader gets fewer and later changes,
- * and keeps nothing in memory. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the
- * signal's reason.
+ * Changes in a place, from a generation on, without end: each change once, and for each name only
+ * the latest. The first item is sent at once and may be empty; while only other places change, an
+ * empty item now and then tells the current position. A slow reader gets fewer and later changes,
+ * and uses no memory. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the signal's
+ * reason.
  */
 export async function* watchImages(
   spec: ImageWatchSpec,
@@ -52,7 +52,7 @@ export async function* watchImages(
   }
 }
 
-/** With what the inventory does not know. */
+/** Adds facts that are not in the inventory. */
 async function completed(
   changes: readonly InventoryChange[],
   caller: Caller,

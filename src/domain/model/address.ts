@@ -1,18 +1,18 @@
 declare const brand: unique symbol;
 
 /**
- * A checked name of an image: an absolute path, or `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It
+ * A checked address of an image: an absolute path, or `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`. It
  * still has to be resolved inside the roots.
  */
 export type ImageAddress = string & { readonly [brand]: 'ImageAddress' };
 
-/** Linux's PATH_MAX less its NUL. */
+/** Linux's PATH_MAX without its NUL. */
 const MAX_ADDRESS_BYTES = 4095;
 /** Linux's NAME_MAX. */
 const MAX_NAME_BYTES = 255;
 
 /**
- * What is wrong with an address, or the address. Any UTF-8 name without NUL is fine; nothing is
+ * The address, or what is wrong with it. Any UTF-8 name without NUL is valid; nothing is
  * normalised.
  */
 export function parseAddress(text: string): ImageAddress | { readonly problem: string } {
@@ -21,8 +21,8 @@ export function parseAddress(text: string): ImageAddress | { readonly problem: s
 }
 
 /**
- * For names that are only walked, inside the roots, whatever they look like: those that a header of
- * an image holds.
+ * For names from an image's header, which may have any form: they are only resolved inside the
+ * roots.
  */
 export function asAddress(text: string): ImageAddress {
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- the one constructor of the brand
@@ -37,8 +37,8 @@ function findProblem(text: string): string | undefined {
   }
   if (!text.startsWith('/')) return 'must be an absolute path or an rbd: address';
   if (text.includes('\0')) return 'must not contain NUL';
-  // What a decoder puts in the place of bytes that are no UTF-8: it would reach another file than
-  // was meant.
+  // A decoder replaces bytes that are not UTF-8 with this character: the name would be that of
+  // another file.
   if (text.includes('\uFFFD')) return 'must be UTF-8';
   if (Buffer.byteLength(text) > MAX_ADDRESS_BYTES) return `longer than ${String(MAX_ADDRESS_BYTES)} bytes`;
   for (const component of text.slice(1).split('/')) {
@@ -53,16 +53,16 @@ function findProblem(text: string): string | undefined {
 /** Where an image of a Ceph cluster is; the configuration says which cluster has the pool. */
 export interface RbdName {
   readonly pool: string;
-  /** Empty: the pool's own. */
+  /** Empty: the pool's default namespace. */
   readonly namespace: string;
   readonly image: string;
   readonly snapshot?: string;
 }
 
 const RBD = 'rbd:';
-/** Far below RADOS' limit of an object's name, which holds the image's. */
+/** Far below RADOS' limit for object names, which contain the image's name. */
 const MAX_RBD_NAME_BYTES = 200;
-/** What separates the parts, and what no terminal shows. */
+/** Separators, and characters that no terminal shows. */
 const NOT_IN_RBD_NAMES = /[@/:\p{Cc}]/u;
 
 /** Whether an address names an image of a Ceph cluster. */
@@ -89,7 +89,7 @@ export function parseRbdName(address: string): RbdName | { readonly problem: str
   return { pool, namespace: namespace ?? '', image, ...(snapshot === undefined ? {} : { snapshot }) };
 }
 
-/** The address `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`; the names are taken as valid. */
+/** The address `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`; the names must be valid. */
 export function rbdAddress({ pool, namespace, image, snapshot }: RbdName): ImageAddress {
   const path = [pool, ...(namespace === '' ? [] : [namespace]), image].join('/');
   return asAddress(`${RBD}${path}${snapshot === undefined ? '' : `@${snapshot}`}`);

@@ -17,7 +17,7 @@ export function deferred<T = void>(): Deferred<T> {
 
 /** The promise's value, or the signal's reason thrown, whichever comes first. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  promise.catch(() => undefined); // avoids unhandledRejection when nobody waits any more
+  promise.catch(() => undefined); // avoids unhandledRejection when the promise is no longer awaited
   signal.throwIfAborted();
   let onAbort: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {
@@ -34,8 +34,8 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Pr
 }
 
 /**
- * The items as they come; the signal's reason thrown when that comes first, also where the next
- * item never comes.
+ * The items as they arrive; throws the signal's reason as soon as it is aborted, also while an item
+ * is awaited.
  */
 export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void> {
   const rest: AsyncIterator<T> = items[Symbol.asyncIterator]();
@@ -49,7 +49,7 @@ export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSig
       yield next.value;
     }
   } finally {
-    // One that waits for an item hears of this only when that comes: nobody waits with it.
+    // A generator that awaits an item ends only when that item arrives, so this is not awaited.
     const left = rest.return?.();
     if (waits)
       left?.catch(() => undefined); // avoids unhandledRejection
@@ -57,7 +57,9 @@ export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSig
   }
 }
 
-/** Waits for so long; throws the signal's reason when that comes first. Leaves no timer behind. */
+/**
+ * Waits for this time; throws the signal's reason if it is aborted before. Leaves no timer behind.
+ */
 export async function sleepOrAborted(ms: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   await sleep(ms, undefined, { signal }).catch(() => {
@@ -65,7 +67,7 @@ export async function sleepOrAborted(ms: number, signal: AbortSignal): Promise<v
   });
 }
 
-/** Waits for so long, or until the promise settles; leaves no timer behind. */
+/** Waits for this time, or until the promise settles; leaves no timer behind. */
 export async function pause(ms: number, until: Promise<unknown>): Promise<void> {
   const timer = new AbortController();
   const timeUp = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined); // aborted: the other side won
@@ -76,13 +78,13 @@ export async function pause(ms: number, until: Promise<unknown>): Promise<void> 
   }
 }
 
-/** Those who wait for a turn of the event loop; the first is next. */
+/** Callers that wait for a turn of the event loop; the first is next. */
 const turns: (() => void)[] = [];
 
 /**
- * Resolved in a turn of the event loop of its own. Of all who wait each has another one, so that
- * what comes in is heard between two of them, however many there are: Node itself calls all that
- * wait for an immediate, or whose time is up, in one turn.
+ * Resolves in a separate turn of the event loop. Each waiting caller gets a different turn, so that
+ * events are handled between two of them, however many there are: Node itself runs all pending
+ * immediates, and all timers that are due, in one turn.
  */
 export function breathe(): Promise<void> {
   return new Promise((resolve) => {
@@ -97,7 +99,7 @@ function nextTurn(): void {
 }
 
 /**
- * Does the steps one after the other; between two of them others have their turn. Fails with the
+ * Runs the steps one after the other; between two of them other work gets a turn. Fails with the
  * signal's reason.
  */
 export async function inTurns(steps: Iterator<void, void>, signal?: AbortSignal): Promise<void> {

@@ -1,20 +1,20 @@
 import { createHash, type Hash } from 'node:crypto';
 
 /**
- * Names the digest below in answers: sha256 over the sha256 of each block, the last one as long as
- * it is.
+ * Name of this digest in answers: sha256 over the sha256 of each block; the last block has its
+ * actual length.
  */
 export const BLOCK_ALGORITHM = 'sha256-4m-blocks';
 export const BLOCK_BYTES = 4 * 1024 * 1024;
 const DIGEST_BYTES = 32;
 /**
- * Longer files have no digest: the holes of this one take a minute. Larger than what any filesystem
- * but XFS, btrfs and tmpfs lets a file be.
+ * Longer files have no digest: hashing the holes of a file of this length takes a minute. Only XFS,
+ * btrfs and tmpfs allow longer files.
  */
 export const MAX_DIGEST_BYTES = 1n << 53n;
 /**
- * Digests of zero blocks are taken in so many at a time, in less than a millisecond: 512 KiB of
- * them stand for 64 GiB of hole.
+ * Digests of zero blocks are hashed in batches of this many, in less than a millisecond: their 512
+ * KiB stand for 64 GiB of hole.
  */
 const ZERO_DIGESTS = 16_384;
 
@@ -23,25 +23,25 @@ export function sha256(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }
 
-/** Computed once: what a hole's blocks digest to. */
+/** Computed once: the digests of blocks of zeros. */
 let zeroDigests: Buffer | undefined;
 function manyZeroDigests(): Buffer {
   zeroDigests ??= Buffer.alloc(ZERO_DIGESTS * DIGEST_BYTES, sha256(Buffer.alloc(BLOCK_BYTES)));
   return zeroDigests;
 }
 
-/** Puts the digests of blocks together, in order. */
+/** Combines the digests of blocks, in order. */
 export class BlockDigests {
   readonly #hash = createHash('sha256');
 
-  /** Digests of one or more blocks, one behind the other. */
+  /** Digests of one or more blocks, concatenated. */
   append(digests: Uint8Array): void {
     this.#hash.update(digests);
   }
 
   /**
-   * So many whole blocks of zeros, in steps of a millisecond at most: between two of them others
-   * can have their turn.
+   * Appends this many whole blocks of zeros, in steps of a millisecond at most, so that other work
+   * gets a turn in between.
    */
   *appendZeros(blocks: number): Generator<void, void> {
     const many = manyZeroDigests();
@@ -56,7 +56,7 @@ export class BlockDigests {
   }
 }
 
-/** The same digest of bytes as they come by, in order; runs of zeros cost next to nothing. */
+/** The same digest of streamed bytes, in order; runs of zeros cost next to nothing. */
 export class StreamedBlocks {
   readonly #blocks = new BlockDigests();
   #open: { readonly hash: Hash; filled: number } | undefined;
@@ -72,7 +72,7 @@ export class StreamedBlocks {
     }
   }
 
-  /** In a thread of its own, where it holds up nobody. */
+  /** For worker threads, because it does not yield. */
   zeros(count: bigint): void {
     const steps = this.zerosInSteps(count);
     while (steps.next().done !== true);
@@ -103,14 +103,14 @@ export class StreamedBlocks {
   }
 }
 
-/** Blocks that are to be hashed, or that are known to be zeros. */
+/** Blocks that have to be hashed, or that are known to be zeros. */
 export interface BlockRange {
   readonly first: number;
   readonly count: number;
   readonly zero: boolean;
 }
 
-/** An extent of a file; what is no data is zeros. */
+/** An extent of a file; an extent that is not data reads as zeros. */
 export interface DataExtent {
   readonly offsetBytes: bigint;
   readonly lengthBytes: bigint;
@@ -118,8 +118,8 @@ export interface DataExtent {
 }
 
 /**
- * The blocks of a file of this length, in order, from its extents. A block is zeros when no data
- * touches it; a last block that is not whole is always hashed.
+ * The blocks of a file of this length, in order, from its extents. A block is zeros if no data
+ * touches it; a partial last block is always hashed.
  */
 export async function* blockRanges(
   extents: AsyncIterable<DataExtent> | Iterable<DataExtent>,

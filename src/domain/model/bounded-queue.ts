@@ -2,9 +2,9 @@ import { asHostlerError } from './errors.js';
 import { orAborted, untilAborted } from './async.js';
 
 /**
- * Hands items from any number of producers to one reader, with backpressure: so many items wait for
- * a slow reader, then each producer waits. The queue and its wake-ups are the platform's own
- * stream.
+ * Passes items from any number of producers to one reader, with backpressure: a number of items may
+ * wait for a slow reader, then each producer waits. The queue and its wake-ups are the platform's
+ * own stream.
  */
 export class BoundedQueue<T> {
   readonly #writer: WritableStreamDefaultWriter<T>;
@@ -12,31 +12,28 @@ export class BoundedQueue<T> {
   #error: unknown;
   #closed = false;
 
-  /** @param capacity so many may wait for a slow reader before a producer waits too */
+  /** @param capacity number of items that may wait before a producer has to wait */
   constructor(capacity: number) {
     const { readable, writable } = new TransformStream<T, T>(undefined, undefined, { highWaterMark: capacity });
     this.#readable = readable;
     this.#writer = writable.getWriter();
-    // avoids unhandledRejection; each `put` gets the error by itself
+    // avoids unhandledRejection; each `put` gets the error itself
     this.#writer.closed.catch(() => undefined);
   }
 
   /**
-   * Waits while it is full; when the reader has gone it does nothing. Fails with the signal's
+   * Waits while the queue is full; does nothing when the reader has gone. Fails with the signal's
    * reason.
    */
   async put(item: T, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#closed) return;
-    // It fails when the reader goes, and then nobody misses the item.
+    // It fails when the reader has gone, and then the item is not needed.
     const taken = this.#writer.write(item).catch(() => undefined);
     await orAborted(taken, signal);
   }
 
-  /**
-   * No more items; an error is thrown to the reader after the last one. Items that still wait come
-   * first.
-   */
+  /** Ends the queue; an error is thrown to the reader after the items that still wait. */
   end(error: unknown): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -45,8 +42,8 @@ export class BoundedQueue<T> {
   }
 
   /**
-   * The items up to the end, for one reader. Producers that wait go on when it leaves. Fails with
-   * what `end` was given, and with the signal's reason.
+   * The items up to the end, for one reader. Producers that wait continue when the reader leaves.
+   * Fails with the error that `end` was given, and with the signal's reason.
    */
   async *items(signal: AbortSignal): AsyncGenerator<T, void> {
     const reader = this.#readable.getReader();
@@ -55,7 +52,7 @@ export class BoundedQueue<T> {
       if (this.#error !== undefined) throw asHostlerError(this.#error);
     } finally {
       this.#closed = true;
-      // Fails every `put` that waits, and ends a read that was left.
+      // Fails every waiting `put`, and ends an abandoned read.
       await reader.cancel();
     }
   }

@@ -1,5 +1,5 @@
 import { BLOCK_ALGORITHM } from './block-digest.js';
-/** What a checksum may be named. Only the block digest takes long runs of zeros for nothing. */
+/** Supported algorithms. Only the block digest skips long runs of zeros. */
 export const CHECKSUM_ALGORITHMS = [
   BLOCK_ALGORITHM,
   'sha256',
@@ -35,7 +35,7 @@ export const DIGEST_DIGITS: Readonly<Record<ChecksumAlgorithm, number>> = {
   'sha3-512': 128,
 };
 
-/** A digest that is expected. */
+/** An expected digest. */
 export interface ExpectedChecksum extends Checksum {
   readonly algorithm: ChecksumAlgorithm;
 }
@@ -43,7 +43,7 @@ export interface ExpectedChecksum extends Checksum {
 /** A digest that is expected or was computed. */
 export interface Checksum {
   readonly algorithm: string;
-  /** Lower case hexadecimal. */
+  /** Lower-case hexadecimal. */
   readonly digest: string;
 }
 

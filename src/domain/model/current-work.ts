@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { TraceSpan } from './span.js';
 
-/** For whom the code that runs now works: what joins the lines of the log. */
+/** The ids of the work that the running code belongs to; they join the lines of the log. */
 export interface Work {
   readonly operationId?: string;
   readonly requestId?: string | undefined;
@@ -11,12 +11,14 @@ export interface Work {
 
 const current = new AsyncLocalStorage<Work>();
 
-/** What is worked for now; empty: the daemon's own work. */
+/** The current work; empty: the daemon's own work. */
 export function currentWork(): Work {
   return current.getStore() ?? {};
 }
 
-/** Runs `act`, and all that it starts, as work for these; what `work` lacks stays as it was. */
+/**
+ * Runs `act`, and everything that it starts, as this work; fields that `work` lacks are inherited.
+ */
 export function workFor<T>(work: Work, act: () => T): T {
   return current.run({ ...currentWork(), ...work }, act);
 }
@@ -26,7 +28,10 @@ export function withinSpan<T>(span: TraceSpan, act: () => T): T {
   return span.context === undefined ? act() : workFor({ span }, act);
 }
 
-/** The work of an operation; without a request id it has none, also where its caller's call has. */
+/**
+ * The work of an operation. Without a request id of its own it has none, even if its caller's call
+ * has one.
+ */
 export function workOf({ id, requestId }: { readonly id: string; readonly requestId?: string }): Work {
   return { operationId: id, requestId };
 }

@@ -2,32 +2,37 @@ import { EXHAUSTED_RETRY_MS, exhaustion, type Exhaustion } from './exhausted.js'
 import { type NamedElsewhere } from './reasons/reason-row.js';
 import { REASONS, type Reason } from './reasons/reasons.js';
 
-/** A field of the request that is wrong, by its proto path. */
+/** A wrong field of the request, by its proto path. */
 export interface FieldViolation {
   readonly field: string;
   readonly description: string;
 }
 
 export interface ErrorFacts {
-  /** Machine-readable facts: paths, sizes, holders, the tool's last line. Goes to the caller. */
+  /** Machine-readable facts: paths, sizes, holders, the tool's last line. Sent to the caller. */
   readonly facts?: Readonly<Record<string, string>>;
   readonly violations?: readonly FieldViolation[];
-  /** Wait at least so long before trying again; any number, it is made one that can be sent. */
+  /** The minimum wait before a retry; any number is accepted, and limited to a valid one. */
   readonly retryAfterMs?: number;
-  /** Of UNKNOWN_REASON. */
+  /** For UNKNOWN_REASON. */
   readonly named?: NamedElsewhere;
   /** For the log only; never leaves the daemon. */
   readonly cause?: unknown;
 }
 
-/** Every failure that a caller sees. Text comes last; programs read `reason` and `facts`. */
+/**
+ * Every failure that a caller sees. The message is for people; programs read `reason` and `facts`.
+ */
 export class HostlerError extends Error {
   override readonly name = 'HostlerError';
   readonly facts: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
   /** Whole milliseconds, from 0 to a day. */
   readonly retryAfterMs: number | undefined;
-  /** As callers see it: as another version named it, where this one does not know the reason. */
+  /**
+   * The reason that callers see: that of another version of the daemon if this version does not
+   * know it.
+   */
   readonly shown: NamedElsewhere;
 
   constructor(
@@ -43,7 +48,7 @@ export class HostlerError extends Error {
   }
 }
 
-/** Nobody is asked to wait longer than a day. */
+/** No caller is asked to wait longer than a day. */
 const MAX_WAIT_MS = 24 * 3600 * 1000;
 
 function waitMs(ms: number | undefined): number | undefined {
@@ -57,13 +62,13 @@ export function invalidFields(violations: readonly FieldViolation[]): HostlerErr
   return new HostlerError('INVALID_FIELD', text, { violations });
 }
 
-/** What the format, or the place where the image is kept, cannot do. */
+/** Something that the format, or the storage of the image, does not support. */
 export function unsupported(message: string, facts: ErrorFacts['facts'] = {}): HostlerError {
   // eslint-disable-next-line no-restricted-syntax -- the one place
   return new HostlerError('UNSUPPORTED_BY_BACKEND', message, { facts });
 }
 
-/** The host, or the daemon's share of it, is used up for now. */
+/** A resource of the host, or the daemon's share of it, is used up for now. */
 export function hostExhausted(
   { errno, why }: Exhaustion,
   cause: unknown,
@@ -74,8 +79,7 @@ export function hostExhausted(
 }
 
 /**
- * Anything thrown as a HostlerError: what nobody expected is a BUG, with its cause kept for the
- * log.
+ * Any thrown value as a HostlerError: an unexpected one is a BUG, with its cause kept for the log.
  */
 export function asHostlerError(error: unknown): HostlerError {
   if (error instanceof HostlerError) return error;

@@ -1,11 +1,11 @@
-/** What the system answers when it has no more of something, and of what. */
+/** Errnos for a resource that is used up, and which resource that is. */
 const WHY: Readonly<Record<string, string>> = {
   EAGAIN: 'there are too many processes or threads',
   EMFILE: 'the daemon has too many files open',
   ENFILE: 'the host has too many files open',
   ENOMEM: 'there is no memory left',
 };
-/** Waiting does not cost anybody much, and what is used up is given back all the time. */
+/** A short wait costs little, and resources are freed all the time. */
 export const EXHAUSTED_RETRY_MS = 1000;
 
 export interface Exhaustion {
@@ -13,9 +13,9 @@ export interface Exhaustion {
   readonly why: string;
 }
 
-/** Calls that start something: of others EAGAIN says something else. */
+/** Calls that start a process or thread: for other calls EAGAIN has another meaning. */
 const STARTS = /^spawn\b|Worker initialization failure/;
-/** Of Node, where a thread starts: it looks what its program is, and has no errno for that. */
+/** Node's error when a thread cannot start because files are used up: it has no errno. */
 const UNREADABLE = /^Cannot read package config .*: (.+?)\.?$/s;
 const BY_WORDS: Readonly<Record<string, string>> = {
   'too many open files': 'EMFILE',
@@ -24,8 +24,8 @@ const BY_WORDS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Which errno says that the host, or the daemon's share of it, is used up, and what that means;
- * undefined for all other errors.
+ * The errno, and its meaning, if the error says that a resource of the host, or the daemon's share
+ * of it, is used up; undefined for all other errors.
  */
 export function exhaustion(error: unknown): Exhaustion | undefined {
   if (!(error instanceof Error)) return undefined;
@@ -45,5 +45,5 @@ function codeOf(error: Error): unknown {
   return 'code' in error ? error.code : undefined;
 }
 
-/** What is said of a process or thread that was refused to a tool. */
+/** The exhaustion for a process or thread that a tool could not start. */
 export const NO_PROCESSES: Exhaustion = { errno: 'EAGAIN', why: WHY['EAGAIN'] ?? '' };

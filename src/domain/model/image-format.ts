@@ -1,13 +1,13 @@
-/** Formats by qemu's names, and what each can do. */
+/** The capabilities of a format. */
 export interface FormatTraits {
-  /** qemu-img can make one. */
+  /** Whether qemu-img can create it. */
   readonly creatable: boolean;
-  /** Can name a backing file. */
+  /** Whether it can name a backing file. */
   readonly backing: boolean;
   readonly compressible: boolean;
   readonly preallocations: readonly Preallocation[];
   readonly clusterSize: boolean;
-  /** Content is encrypted: `needed`, `possible` or `no`. */
+  /** Whether content is encrypted: `needed`, `possible` or `no`. */
   readonly encryption: 'needed' | 'possible' | 'no';
 }
 
@@ -55,8 +55,8 @@ export function traits(format: ImageFormat): FormatTraits {
 }
 
 /**
- * Whether a header of the format can say that its base is of the other: what it does not say would
- * be guessed from the base's bytes.
+ * Whether a header of the format can declare its base's format to be the other: without that it
+ * would be guessed from the base's bytes.
  */
 export function canSayOfBase(format: ImageFormat, base: ImageFormat): boolean {
   if (format === 'qed') return base === 'raw';
@@ -78,7 +78,7 @@ export function parseTargetFormat(name: string): ImageFormat | { readonly proble
   return choose(name, CREATABLE_FORMATS);
 }
 
-/** What people and other programs call formats that qemu calls otherwise. */
+/** Other names of formats, used by people and programs. */
 const OTHER_NAMES: Readonly<Record<string, ImageFormat>> = {
   vhd: 'vpc',
   iso: 'raw',

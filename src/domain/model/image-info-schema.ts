@@ -1,4 +1,4 @@
-/** What is known of an image, checked as it comes from the journal. */
+/** The schema of an image's facts as read from the journal. */
 import * as z from 'zod';
 import { asAddress, type ImageAddress } from './address.js';
 import { READABLE_FORMATS } from './image-format.js';
@@ -10,7 +10,7 @@ const optionalBytes = z.exactOptional(z.bigint());
 /** The address of an image. */
 export const addressSchema: z.ZodType<ImageAddress> = z.string().transform(asAddress);
 
-/** One for each field of a type, also for those that may be missing. */
+/** A schema for each field of a type, also for optional ones. */
 type FieldsOf<Type> = Readonly<Record<keyof Type, z.ZodType>>;
 
 const snapshotFields = {
@@ -21,7 +21,7 @@ const snapshotFields = {
   vmStateBytes: z.bigint(),
 } satisfies FieldsOf<SnapshotFacts>;
 
-/** A snapshot; fields of another version of the daemon pass as they are. */
+/** A snapshot; fields of another version of the daemon are kept. */
 export const snapshotSchema: z.ZodType<SnapshotFacts> = z.looseObject(snapshotFields);
 
 const described = z.looseObject({
@@ -70,5 +70,5 @@ const imageInfoFields = {
   inUse: z.boolean(),
 } satisfies FieldsOf<ImageInfo>;
 
-/** An image; fields of another version of the daemon pass as they are. */
+/** An image; fields of another version of the daemon are kept. */
 export const imageInfoSchema: z.ZodType<ImageInfo> = z.looseObject(imageInfoFields);

@@ -10,7 +10,7 @@ export interface SnapshotFacts {
   readonly vmStateBytes: bigint;
 }
 
-/** What a reader can find; docs/images.md says what each means. */
+/** The findings of a reader; docs/images.md describes each. */
 export const FINDINGS = [
   'BACKING_FORMAT_MISSING',
   'NAMES_OTHER_FILES',
@@ -27,28 +27,26 @@ export const FINDINGS = [
   'INTERRUPTED',
 ] as const;
 
-/** Something about an image that a careful caller wants to know. */
+/** Something about an image that a caller may have to know. */
 export interface Finding {
   readonly reason: (typeof FINDINGS)[number];
   readonly message: string;
 }
 
-/** An extent of a disk, as the descriptor of a VMDK says it. */
+/** An extent of a disk in the descriptor of a VMDK. */
 export interface NamedExtent {
-  /**
-   * `flat`: bytes as they are; `sparse`: a VMDK with tables of its own; `zero`: nothing but zeros.
-   */
+  /** `flat`: bytes as they are; `sparse`: a VMDK with its own tables; `zero`: only zeros. */
   readonly kind: 'flat' | 'sparse' | 'zero';
   readonly lengthBytes: bigint;
-  /** Where a flat one begins in its file. */
+  /** Offset of a flat extent in its file. */
   readonly offsetBytes: bigint;
-  /** Of a file in the descriptor's folder; unset for zeros. */
+  /** Name of a file in the descriptor's folder; unset for zeros. */
   readonly name?: string;
 }
 
 /**
- * What the descriptor of a VMDK says, where all of it is understood and leads to files of its own
- * folder only.
+ * The content of a VMDK's descriptor, if all of it is understood and names only files in its own
+ * folder.
  */
 export interface Described {
   /** Hexadecimal. */
@@ -58,14 +56,14 @@ export interface Described {
   readonly extents: readonly NamedExtent[];
 }
 
-/** What a header says, without opening anything that it names. */
+/** The facts in a header, without opening any file that it names. */
 export interface ImageFacts {
   readonly format: ImageFormat;
   readonly virtualSizeBytes: bigint;
   readonly clusterSizeBytes?: bigint;
   /** As stored. */
   readonly backingFile?: string;
-  /** As stored; not every image says it. */
+  /** As stored; not every image has it. */
   readonly backingFormat?: string;
   readonly encrypted: boolean;
   readonly dirty: boolean;
@@ -80,34 +78,34 @@ export interface ImageFacts {
   /** By qemu's name. */
   readonly subformat?: string;
   /**
-   * What a VHD's virtual size is taken from, in qemu's words. Tools get it as an option, because
-   * they use another list of creators.
+   * The field that gives a VHD's virtual size, by qemu's names. Tools get it as an option, because
+   * they have another list of creators.
    */
   readonly vhdSizeFrom?: 'chs' | 'current_size';
   /**
-   * The virtual size for a qemu that knows nothing but the format, as a guest's does of a backing
-   * file; unset: the same.
+   * The virtual size for a qemu that knows only the format, as a guest's does for a backing file;
+   * unset: the same.
    */
   readonly untoldSizeBytes?: bigint;
   /**
-   * As the descriptor of a VMDK has them, also of one that is read by no tool here; each once, and
-   * not more than can be read.
+   * The extent names in the descriptor of a VMDK, also of one that no tool here can read; each
+   * once, and not more than can be read.
    */
   readonly extentNames?: readonly string[];
-  /** Of a VMDK of several files that can be read. */
+  /** For a readable VMDK of several files. */
   readonly described?: Described;
-  /** Encrypted as qcow was before LUKS, with the passphrase as the key; unset: not so. */
+  /** Encrypted in qcow's old way before LUKS, with the passphrase as the key; unset: not so. */
   readonly oldEncryption?: 'aes';
-  /** Of a VHDX whose guest sees sectors that are not of 512 bytes. */
+  /** For a VHDX whose guest sees sectors of another size than 512 bytes. */
   readonly sectorBytes?: number;
   /** The guest's bytes, of a raw disk or a fixed VHD, begin with the mark of LUKS. */
   readonly holdsLuks?: true;
-  /** qemu knows version 1 only. */
+  /** qemu supports version 1 only. */
   readonly luksVersion?: number;
   readonly findings: readonly Finding[];
 }
 
-/** What a header says, with what the filesystem says. */
+/** The facts from a header and from the filesystem. */
 export interface ImageInfo extends ImageFacts {
   readonly address: ImageAddress;
   readonly fileLengthBytes: bigint;
@@ -117,7 +115,7 @@ export interface ImageInfo extends ImageFacts {
   readonly inUse: boolean;
 }
 
-/** A run of bytes of the guest's disk. */
+/** A contiguous part of the guest's disk. */
 export interface Extent {
   readonly offsetBytes: bigint;
   readonly lengthBytes: bigint;
@@ -127,15 +125,15 @@ export interface Extent {
   readonly fileOffsetBytes?: bigint;
 }
 
-/** What an image names, and its file does not have. */
+/** Parts that an image names, but its file lacks. */
 export interface Missing {
-  /** What stands in the first place beyond the end of the file. */
+  /** Description of the first such part. */
   readonly what: string;
-  /** Where that begins, in bytes of the file. */
+  /** Its offset, in bytes of the file. */
   readonly atBytes: number;
-  /** Such places in all. */
+  /** Number of such parts. */
   readonly places: number;
   readonly lengthBytes: number;
-  /** Where the last of them ends: so long the file was. */
+  /** The end of the last one: the original length of the file. */
   readonly endBytes: number;
 }

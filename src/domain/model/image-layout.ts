@@ -1,25 +1,25 @@
 /**
- * How an image of a format is laid out, by qemu's names: what a caller can choose beside the
+ * The layout options of a format, by qemu's names, that a caller can choose in addition to the
  * format.
  */
 import type { ImageFormat } from './image-format.js';
 
 export interface Layout {
-  /** Of vpc, vhdx and vmdk. */
+  /** For vpc, vhdx and vmdk. */
   readonly subformat?: string;
-  /** Of qcow2: its version. */
+  /** For qcow2: its version. */
   readonly compat?: '0.10' | '1.1';
-  /** Of qcow2: the width of a reference count. */
+  /** For qcow2: the width of a reference count. */
   readonly refcountBits?: number;
-  /** Of qcow2 and other formats with clusters. */
+  /** For qcow2 and other formats with clusters. */
   readonly clusterSizeBytes?: bigint;
-  /** Of qcow2. */
+  /** For qcow2. */
   readonly lazyRefcounts?: boolean;
-  /** Of qcow2. */
+  /** For qcow2. */
   readonly extendedL2?: boolean;
 }
 
-/** What was chosen, and nothing else of what has it. */
+/** The layout options that are set, without other fields. */
 export function layoutOf(given: Layout): Layout {
   const { subformat, compat, refcountBits, clusterSizeBytes, lazyRefcounts, extendedL2 } = given;
   return {
@@ -32,17 +32,17 @@ export function layoutOf(given: Layout): Layout {
   };
 }
 
-/** Those of one file, which is what gets a name here. */
+/** Subformats of a single file, because one file gets the name. */
 const SUBFORMATS: Partial<Record<ImageFormat, readonly string[]>> = {
   vpc: ['dynamic', 'fixed'],
   vhdx: ['dynamic', 'fixed'],
   vmdk: ['monolithicSparse', 'streamOptimized'],
 };
 const OF_SEVERAL_FILES = ['monolithicFlat', 'twoGbMaxExtentSparse', 'twoGbMaxExtentFlat'];
-/** What version 0.10 of qcow2 has, and nothing else. */
+/** The only width in version 0.10 of qcow2. */
 const OLD_REFCOUNT_BITS = 16;
 
-/** Names of what is chosen, as messages have them. */
+/** Names of the options in messages. */
 export type LayoutField = keyof Layout | 'compressionType';
 
 interface Wanted extends Layout {
@@ -50,7 +50,7 @@ interface Wanted extends Layout {
   readonly compressionType?: string;
 }
 
-/** What a format cannot be or have, or what contradicts each other: each with its field. */
+/** Options that a format does not have, or that contradict each other, each with its field. */
 export function layoutProblems(format: ImageFormat, wanted: Wanted): (readonly [LayoutField, string])[] {
   return [...subformatProblems(format, wanted), ...versionProblems(format, wanted)];
 }

@@ -1,7 +1,7 @@
 import type { ImageAddress } from './address.js';
 
 /**
- * Where an image comes from. Serialisable; what could be a secret is not in it but in `Secrets`.
+ * Where an image comes from. Serialisable; anything that could be a secret is in `Secrets` instead.
  */
 export type SourceSpec =
   | {
@@ -9,18 +9,18 @@ export type SourceSpec =
       /** Without user, query and fragment. */
       readonly url: string;
       /**
-       * Digest of the query, which may hold a signature: the query itself comes apart. Unset: there
-       * is none.
+       * Digest of the query, which may hold a signature: the query itself is in the secrets. Unset:
+       * there is none.
        */
       readonly querySha256?: string;
       /**
-       * The same of what is left of it without its signature, which names the content. Unset, as of
-       * earlier versions: all of it.
+       * Digest of the query without its signature, which identifies the content. Unset, as in
+       * earlier versions: the whole query.
        */
       readonly contentQuerySha256?: string;
-      /** With headers that come apart. */
+      /** With headers, which are in the secrets. */
       readonly headers: boolean;
-      /** Of a list of checksums, without user, query and fragment. */
+      /** URL of a checksum list, without user, query and fragment. */
       readonly checksumUrl?: string;
     }
   | { readonly kind: 'file'; readonly path: ImageAddress }
@@ -28,7 +28,7 @@ export type SourceSpec =
       readonly kind: 'glance';
       readonly endpoint: string;
       readonly imageId: string;
-      /** With a token that comes apart; else the configured one, if there is any. */
+      /** With a token, which is in the secrets; otherwise the configured one, if there is one. */
       readonly token: boolean;
     };
 

@@ -1,5 +1,5 @@
 /**
- * What the daemon says of its own files, folders and sockets when the system refuses them. Pure:
+ * Messages about the daemon's own files, folders and sockets when the system refuses them. Pure:
  * for every layer.
  */
 
@@ -7,8 +7,8 @@ const ELSEWHERE = 'or name another place';
 const DISK_FAILS = 'its disk or filesystem fails: see the log of the kernel';
 
 /**
- * Errnos of Linux by number: libuv has no name for some, such as EDQUOT. What the operator can do
- * about each.
+ * Errnos of Linux by number: libuv has no name for some, such as EDQUOT. With what the operator can
+ * do about each.
  */
 const ADVICE: Readonly<Record<number, readonly [name: string, what: string, advice: string]>> = {
   1: ['EPERM', 'operation not permitted', `let the daemon's user change it, ${ELSEWHERE}`],
@@ -40,20 +40,19 @@ export class OwnFileError extends Error {
 }
 
 /**
- * An error of the system at something of the daemon's own, as an OwnFileError; any other error as
- * it is.
- * @param what it is, with its key in the configuration, such as `the state folder (state_dir)`
+ * A system error about a file of the daemon, as an OwnFileError; any other error unchanged.
+ * @param what the file, with its key in the configuration, such as `the state folder (state_dir)`
  */
 export function ownFileError(what: string, path: string, error: unknown): unknown {
   const why = whyRefused(error);
   if (why === undefined) return error;
-  // The error may be about a file in the folder, or a folder on its way.
+  // The error may be about a file in the folder, or a parent folder.
   const named = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : path;
   const where = named.startsWith('/proc/self/fd/') ? path : named;
   return new OwnFileError(`${what} cannot be used: ${where}: ${why}`, { cause: error });
 }
 
-/** The system's words and what to do; undefined of what is no error of the system. */
+/** The system's text and what to do; undefined for an error that is not a system error. */
 export function whyRefused(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('syscall' in error)) return undefined;
   const number = 'errno' in error && typeof error.errno === 'number' ? -error.errno : 0;
@@ -61,7 +60,7 @@ export function whyRefused(error: unknown): string | undefined {
   return `${what}${name === undefined ? '' : ` (${name})`}; ${advice}`;
 }
 
-/** Works with something of the daemon's own. Fails with OwnFileError where the system refuses. */
+/** Works with a file of the daemon. Fails with OwnFileError if the system refuses. */
 export async function ownFile<T>(what: string, path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,9 +1,6 @@
-/**
- * What becomes of the owners of files. No I/O: also the thread that walks trees works by these
- * rules.
- */
+/** Rules for changes of owners. No I/O: the thread that walks trees uses them too. */
 
-/** Unset: as it is. */
+/** Unset: unchanged. */
 export interface OwnerIds {
   readonly uid?: number;
   readonly gid?: number;
@@ -22,8 +19,8 @@ export interface Shift {
   readonly uidMaps: readonly IdMap[];
   readonly gidMaps: readonly IdMap[];
   /**
-   * Set-id bits and capabilities stay also where they come to be an id's of the host, on which they
-   * count then.
+   * Whether set-id bits and capabilities stay even if their new id is one of the host, where they
+   * become effective.
    */
   readonly rightsOnHost: boolean;
 }
@@ -33,18 +30,18 @@ interface Owner {
   readonly gid: number;
 }
 
-/** The kernel's overflow id, for what no map knows. */
+/** The kernel's overflow id, for ids that no map contains. */
 const NOBODY = 65534;
 
 /**
- * Ids from here on are containers': 65535 is the last of the host's users, and SUB_UID_MIN of
+ * Ids from here on belong to containers: 65535 is the last of the host's users, and SUB_UID_MIN of
  * login.defs(5) is 100000.
  */
 const FIRST_OF_CONTAINERS = 65_536;
 
 /**
- * Whether what a file allows as this id stays when it was another's before: programs of a
- * container's are none of the host's.
+ * Whether set-id rights may stay when a file gets this id: programs of a container must not get
+ * rights of the host.
  */
 export function staysAllowed(id: number, before: number, { rightsOnHost }: Shift): boolean {
   return rightsOnHost || id === before || id >= FIRST_OF_CONTAINERS;
@@ -56,7 +53,7 @@ export function changedOwner({ uid, gid }: Owner, change: OwnerChange): Owner {
   return { uid: shiftId(uid, change.uidMaps), gid: shiftId(gid, change.gidMaps) };
 }
 
-/** Whether an entry's owner may stay if that holds for the whole tree. */
+/** Whether an entry's owner may stay if that is true for the whole tree. */
 export function isSettled(owner: Owner, change: OwnerChange): boolean {
   if (change.kind === 'shift') return isShifted(owner.uid, change.uidMaps) && isShifted(owner.gid, change.gidMaps);
   const wanted = changedOwner(owner, change);
@@ -64,9 +61,9 @@ export function isSettled(owner: Owner, change: OwnerChange): boolean {
 }
 
 /**
- * The first map that knows the id decides. An id that no map knows becomes nobody's, unless it is a
- * target already: then a walk that was interrupted has been here, and must not take the file from
- * its owner when it comes again.
+ * The first map that contains the id decides. An id that no map contains becomes the overflow id,
+ * unless it is a target already: then an interrupted walk has changed it, and a repeated walk must
+ * not change it again.
  */
 export function shiftId(id: number, maps: readonly IdMap[]): number {
   const map = maps.find(({ start, count }) => start <= id && id < start + count);
@@ -74,7 +71,7 @@ export function shiftId(id: number, maps: readonly IdMap[]): number {
   return isShifted(id, maps) ? id : NOBODY;
 }
 
-/** Whether an id is one that a shifted tree has. */
+/** Whether a shifted tree can contain this id. */
 export function isShifted(id: number, maps: readonly IdMap[]): boolean {
   return maps.length === 0 || id === NOBODY || maps.some(({ target, count }) => target <= id && id < target + count);
 }

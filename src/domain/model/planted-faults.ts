@@ -1,6 +1,5 @@
 /**
- * Faults that show whether the conformance suite finds them. Each stands at one place of the
- * daemon.
+ * Faults that show whether the conformance suite finds them. Each is in one place of the daemon.
  */
 export const PLANTED_FAULTS = {
   'replay-runs-again': 'a repeated request that has succeeded runs again',
@@ -16,18 +15,18 @@ export const PLANTED_FAULTS = {
   'download-loses-byte': 'a download lacks the first byte of each message',
 } as const;
 
-/** The name of one. */
+/** The name of a fault. */
 export type PlantedFault = keyof typeof PLANTED_FAULTS;
 
 /**
- * Names with commas between them. scripts/bundle.sh makes this an empty text: a daemon that is
- * shipped has no such switch, only one that runs from dist/src.
+ * Names separated by commas. scripts/bundle.sh replaces this by an empty text: only a daemon that
+ * runs from dist/src has the switch, not a shipped one.
  */
 const planted = (process.env.HOSTLER_PLANTED_FAULTS ?? '').split(',').filter((name) => name !== '');
 const unknown = planted.filter((name) => !(name in PLANTED_FAULTS));
 if (unknown.length > 0) throw new Error(`HOSTLER_PLANTED_FAULTS: no such fault: ${unknown.join(', ')}`);
 
-/** Whether a test has planted that fault in this process; never in a daemon that is shipped. */
+/** Whether a test has planted that fault in this process; never in a shipped daemon. */
 export function isPlanted(fault: PlantedFault): boolean {
   return planted.includes(fault);
 }

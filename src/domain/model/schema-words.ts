@@ -3,8 +3,8 @@ import type * as z from 'zod';
 type RawIssue = Parameters<z.core.$ZodErrorMap>[0];
 
 /**
- * What a schema finds wrong, in plain words, for those who wrote the value: a caller, or the author
- * of a configuration.
+ * The error of a schema in plain words, for the author of the value: a caller, or the author of a
+ * configuration.
  */
 export function schemaWords(issue: RawIssue): string | undefined {
   switch (issue.code) {

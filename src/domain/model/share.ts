@@ -1,6 +1,6 @@
 /**
- * What one caller may hold of something that all callers have together: so large a part of it, at
- * least one, and never all of it unless the part is 1.
+ * The share of one caller in a common limit: this part of it, at least one, and never all of it
+ * unless the part is 1.
  */
 export function shareOf(limit: number, part: number): number {
   if (part >= 1) return limit;

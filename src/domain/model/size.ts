@@ -1,6 +1,6 @@
-/** What qemu reads and writes in. */
+/** The unit in which qemu reads and writes. */
 export const SECTOR_BYTES = 512n;
-/** qemu keeps sizes, in whole sectors, in a signed 64-bit number. */
+/** qemu stores sizes, in whole sectors, as a signed 64-bit number. */
 export const MAX_SIZE_BYTES = 2n ** 63n - SECTOR_BYTES;
 
 const UNITS: Readonly<Record<string, bigint>> = { '': 1n, K: 1n << 10n, M: 1n << 20n, G: 1n << 30n, T: 1n << 40n };
@@ -23,7 +23,7 @@ export function checkSize(bytes: bigint): bigint | { readonly problem: string } 
   return bytes > MAX_SIZE_BYTES ? { problem: 'must be at most 2^63 - 512' } : bytes;
 }
 
-/** The next multiple of unit. */
+/** The value rounded up to a multiple of the unit. */
 export function roundUp(value: bigint, unit: bigint): bigint {
   return ((value + unit - 1n) / unit) * unit;
 }

@@ -1,7 +1,10 @@
-/** Whose turn it is, and how long it waits. */
+/** A caller in a queue, and how long it waits. */
 export interface Waiter {
   /** Stable name of the caller. */
   readonly identity: string;
-  /** Aborted when the caller has gone or its deadline has passed; the reason is a HostlerError. */
+  /**
+   * Aborted when the caller has disconnected or its deadline has passed; the reason is a
+   * HostlerError.
+   */
   readonly signal: AbortSignal;
 }

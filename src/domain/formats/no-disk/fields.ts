@@ -1,16 +1,17 @@
 /**
- * Marks of one or two bytes prove nothing: these look at the fields behind them. Heads are padded.
+ * Marks of one or two bytes prove nothing: these functions check the fields after them. Heads are
+ * padded.
  */
 import { inflateSync, constants } from 'node:zlib';
 
-/** What is inflated to see whether it can be. */
+/** Limit for a trial decompression. */
 const MOST_INFLATED = 1 << 20;
 
-/** RFC 1950: the two bytes are a multiple of 31, and what follows is a deflate stream. */
+/** RFC 1950: the first two bytes are a multiple of 31, followed by a deflate stream. */
 export function isZlib(head: Buffer): boolean {
   if (head.readUInt16BE(0) % 31 !== 0) return false;
   try {
-    // The head may end in the middle.
+    // The head may be cut in the middle.
     inflateSync(head, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: MOST_INFLATED });
     return true;
   } catch (error) {
@@ -18,13 +19,13 @@ export function isZlib(head: Buffer): boolean {
   }
 }
 
-/** The header of the archive itself (type 2), by its sizes. */
+/** Checks the archive header (type 2) by its sizes. */
 export function isArj(head: Buffer): boolean {
   const [size, first, system, type] = [head.readUInt16LE(2), head.readUInt8(4), head.readUInt8(7), head.readUInt8(10)];
   return size <= 2600 && first >= 30 && first <= size && system <= 11 && type === 2;
 }
 
-/** The file type comes first, with the brands that it may be read as. */
+/** The file type box comes first, with its compatible brands. */
 export function isMp4(head: Buffer): boolean {
   const size = head.readUInt32BE(0);
   return size >= 16 && size <= 4096 && size % 4 === 0;
@@ -32,7 +33,7 @@ export function isMp4(head: Buffer): boolean {
 
 const BMP_HEADERS = [12, 40, 52, 56, 64, 108, 124];
 
-/** Nothing in the reserved fields, a header of a length that there is, and one plane. */
+/** The reserved fields are zero, the header length is a valid one, and there is one plane. */
 export function isBmp(head: Buffer): boolean {
   const header = head.readUInt32LE(14);
   const planes = head.readUInt16LE(header === 12 ? 22 : 26);
@@ -40,10 +41,10 @@ export function isBmp(head: Buffer): boolean {
 }
 
 const [PUBLIC_KEY, PASSPHRASE] = [1, 3];
-/** What follows a key: another one, or what is encrypted with it (RFC 9580, 10.3). */
+/** Packets that can follow a key packet: another key, or encrypted data (RFC 9580, 10.3). */
 const BEHIND_KEYS = [PUBLIC_KEY, PASSPHRASE, 9, 18, 20];
 
-/** A message that is encrypted: a packet with a key for it, and what may follow one. */
+/** An encrypted message: a packet with a key for it, followed by a packet that may follow one. */
 export function isOpenPgp(head: Buffer): boolean {
   const packet = packetAt(head, 0);
   if (packet === undefined || packet.end > 2048 || !isKey(head, packet)) return false;
@@ -58,8 +59,8 @@ interface Packet {
 }
 
 /**
- * Of lengths those that packets of keys have; others are parts of what is encrypted, whose length
- * is of no use.
+ * Only the lengths that key packets use are decoded; others are partial lengths of encrypted data,
+ * which are not needed.
  */
 function packetAt(head: Buffer, at: number): Packet | undefined {
   const first = head.readUInt8(at);
@@ -71,7 +72,7 @@ function packetAt(head: Buffer, at: number): Packet | undefined {
   return (first & 3) === 0 ? made(tag, 2, one) : made(tag, 3, one * 256 + two);
 }
 
-/** Versions and algorithms that there are. */
+/** Whether version and algorithm are valid. */
 function isKey(head: Buffer, { tag, body }: Packet): boolean {
   const version = head.readUInt8(body);
   if (tag === PUBLIC_KEY) return version === 3 && [1, 2, 16, 18, 25, 26].includes(head.readUInt8(body + 9));

@@ -1,22 +1,22 @@
 /**
- * Marks of what is no disk. The source of every one is its format's specification, or the magic of
- * file(1).
+ * Marks of files that are not disks. The source of each is the specification of its format, or the
+ * magic of file(1).
  */
 
 import { isArj, isBmp, isMp4, isOpenPgp, isZlib } from './fields.js';
 
-/** What begins with these bytes, given in hexadecimal, at the offset. */
+/** Bytes, in hexadecimal, at an offset. */
 export interface Mark {
   readonly name: string;
   readonly offset?: number;
   readonly hex: string;
-  /** What two bytes alone would not prove. */
+  /** Checks more than the mark, for marks of two bytes. */
   readonly holds?: (head: Buffer) => boolean;
 }
 
 const text = (characters: string) => Buffer.from(characters, 'latin1').toString('hex');
 
-/** The third byte holds the width of codes; bits 5 and 6 are nothing's. */
+/** The third byte holds the code width; bits 5 and 6 are unused. */
 const isCompress = (head: Buffer) => {
   const [width, unused] = [head.readUInt8(2) & 31, head.readUInt8(2) & 0x60];
   return unused === 0 && width >= 9 && width <= 16;
@@ -27,7 +27,7 @@ const follows = (at: number, hex: string) => (head: Buffer) => head.toString('he
 /** Old versions have other first bytes. */
 const isFirst = (from: number, to: number) => (head: Buffer) => head.readUInt8(0) >= from && head.readUInt8(0) <= to;
 
-/** The DOS header says where the other one stands. */
+/** The DOS header contains the offset of the PE header. */
 function isWindowsProgram(head: Buffer): boolean {
   const at = head.readUInt32LE(0x3c);
   return head.toString('latin1', at, at + 4) === 'PE\0\0';
@@ -42,7 +42,7 @@ function isLzma(head: Buffer): boolean {
   return dictionary >= 4096 && (dictionary === high || dictionary === high + high / 2) && (unknown || sized === 0);
 }
 
-/** The name follows, and ends with NUL. */
+/** The name follows the header and ends with NUL. */
 const isBinaryCpio = (little: boolean) => (head: Buffer) => {
   const length = little ? head.readUInt16LE(20) : head.readUInt16BE(20);
   return length > 1 && length < 256 && head[26 + length - 1] === 0 && !head.subarray(26, 26 + length - 1).includes(0);
@@ -78,7 +78,7 @@ export const MARKS: readonly Mark[] = [
   { name: 'a git pack', hex: text('PACK\0\0\0') },
   { name: 'a git bundle', hex: text('# v2 git bundle') },
   { name: 'a git bundle', hex: text('# v3 git bundle') },
-  // Compressions; gzip, xz, zstd and bzip2 stand here for what was compressed twice.
+  // Compressions; gzip, xz, zstd and bzip2 are listed for data that was compressed twice.
   { name: 'data compressed by gzip', hex: '1f8b08' },
   { name: 'data compressed by xz', hex: 'fd377a585a00' },
   { name: 'data compressed by zstd', hex: '28b52ffd' },
@@ -104,11 +104,11 @@ export const MARKS: readonly Mark[] = [
   { name: 'data compressed by lzfse', hex: text('bvx-') },
   { name: 'a pbzx stream', hex: text('pbzx') },
   { name: 'data compressed by zlib', hex: '78', holds: isZlib },
-  // What was encrypted by a program, of which nothing but the program makes a disk again.
+  // Encrypted data, which only the program can turn into a disk.
   { name: 'data encrypted by OpenSSL', hex: text('Salted__') },
   { name: 'data encrypted by age', hex: text('age-encryption.org/v') },
   ...['84', '85', '8c', 'c1', 'c3'].map((hex) => ({ name: 'OpenPGP data', hex, holds: isOpenPgp })),
-  // Disks in a form that has to be taken apart first.
+  // Disks in a form that has to be unpacked first.
   { name: 'an Android sparse image', hex: '3aff26ed' },
   { name: 'an Android boot image', hex: text('ANDROID!') },
   { name: 'an Android boot image', hex: text('VNDRBOOT') },
@@ -133,7 +133,7 @@ export const MARKS: readonly Mark[] = [
   { name: 'a qcow of an unknown version', hex: '514649fb' },
   { name: 'a U-Boot image', hex: '27051956' },
   { name: 'a device tree', hex: 'd00dfeed' },
-  // What only says where an image is to be had; the keys of its dictionary are in order.
+  // Files that only describe where to download an image; their dictionary keys are sorted.
   ...['8:announce', '13:announce-list', '7:comment', '10:created by', '4:infod'].map((key) => ({
     name: 'a torrent',
     hex: text(`d${key}`),

@@ -1,5 +1,5 @@
 /**
- * Where formats with one table of blocks have their data: vdi, vpc, vhdx, parallels. The source of
+ * The data locations of formats with one table of blocks: vdi, vpc, vhdx, parallels. The source of
  * every rule is their drivers in qemu's block/.
  */
 import { vhdxLayout } from '../vhdx.js';
@@ -17,20 +17,20 @@ export async function checkVdi(places: MissingPlaces): Promise<void> {
   const map = { offset: head.readUInt32LE(0x154), bytes: head.readUInt32LE(0x180) * 4 };
   await blocks(places, map, 4, (data, at, n) => {
     const block = data.readUInt32LE(at);
-    // The last but one stands for zeros.
+    // The last but one value stands for zeros.
     if (block >= UNUSED - 1) return;
     places.has('a block of data', dataOffset + block * blockBytes, onDisk(diskBytes, n * blockBytes, blockBytes));
   });
 }
 
-/** A disk that grows; of a fixed one the footer is the proof. */
+/** For a dynamic disk; of a fixed one the footer is the proof. */
 export async function checkVpc(places: MissingPlaces): Promise<void> {
   const footer = await places.header(0n, SECTOR);
   if (footer.toString('latin1', 0, 8) !== 'conectix' || (await isFixedVhd(places.bytes))) return;
   const headerOffset = footer.readBigUInt64BE(16);
   const header = await places.header(headerOffset, SECTOR);
   const blockBytes = header.readUInt32BE(32);
-  // A map of the block's sectors comes before it.
+  // A bitmap of the block's sectors comes before it.
   const mapBytes = Math.ceil(blockBytes / SECTOR / 8 / SECTOR) * SECTOR;
   const table = { offset: bigEndian(header, 16), bytes: header.readUInt32BE(28) * 4 };
   let end = Math.max(Number(headerOffset) + 2 * SECTOR, table.offset + table.bytes);
@@ -41,7 +41,7 @@ export async function checkVpc(places: MissingPlaces): Promise<void> {
     end = Math.max(end, sector * SECTOR + mapBytes + blockBytes);
     places.has('a block of data', sector * SECTOR, mapBytes + blockBytes);
   });
-  // Some programs leave its last byte out.
+  // Some programs omit the footer's last byte.
   places.has('the footer', end, SECTOR - 1);
 }
 
@@ -56,7 +56,8 @@ export async function checkVhdx(places: MissingPlaces): Promise<void> {
   const place = { offset: Number(blockTable.offset), bytes: Number(blockTable.lengthBytes) };
   await blocks(places, place, 8, (data, at, n) => {
     const low = data.readUInt32LE(at);
-    // Each chunk of blocks is followed by an entry for a map that differences alone have.
+    // Each chunk of blocks is followed by an entry for a bitmap, which only differencing disks
+    // have.
     if ((low & 7) !== BLOCK_IS_THERE || n % (blocksPerChunk + 1) === blocksPerChunk) return;
     const block = n - Math.floor(n / (blocksPerChunk + 1));
     if (block * blockBytes >= diskBytes) return;

@@ -8,8 +8,8 @@ import { checkQcow, checkQed, checkVmdk } from './two-levels.js';
 import type { Missing } from '../../model/image-info.js';
 
 /**
- * Formats whose tables say where in the file the data is. Of others only the file itself knows how
- * long it was.
+ * Formats whose tables tell where in the file the data is. For others the original length of the
+ * file cannot be known.
  */
 const FORMATS: Readonly<Partial<Record<ImageFormat, (places: MissingPlaces) => Promise<void>>>> = {
   qcow2: checkQcow2,
@@ -32,10 +32,10 @@ export function hasTables(format: ImageFormat): boolean {
 }
 
 /**
- * What the tables of an image name and its file does not have: what was cut off. Undefined:
- * nothing. Its header has been read by the reader of its format. It reads every table, so it
- * belongs into a thread of its own, unless `spend` ends it: that hears of so many bytes of tables
- * and of compressed data before they are looked at.
+ * The parts that the tables of an image name but its file lacks, because it was truncated.
+ * Undefined: none. The header must have been read by the reader of its format. It reads every
+ * table, so it belongs in a worker thread, unless `spend` ends it: `spend` gets the number of bytes
+ * of tables and compressed data before they are read.
  */
 export async function findMissing(
   bytes: ByteSource,

@@ -1,5 +1,5 @@
 /**
- * Where bochs and cloop have their data. The source of every rule is their drivers in qemu's
+ * The data locations of bochs and cloop. The source of every rule is their drivers in qemu's
  * block/. A dmg ends with its trailer, which is the proof.
  */
 import { TWO_32, type MissingPlaces } from './missing-places.js';
@@ -7,7 +7,7 @@ import { TWO_32, type MissingPlaces } from './missing-places.js';
 const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
-/** An extent is a map of the sectors that are there, and room for all of them. */
+/** An extent is a bitmap of the allocated sectors, followed by room for all of them. */
 export async function checkBochs(places: MissingPlaces): Promise<void> {
   const head = await places.header(0n, SECTOR);
   const catalog = { offset: head.readUInt32LE(68), bytes: head.readUInt32LE(72) * 4 };
@@ -24,7 +24,7 @@ export async function checkBochs(places: MissingPlaces): Promise<void> {
     }
 }
 
-/** Up to the last one that is there. */
+/** Up to the last allocated sector. */
 async function sectorsOf(places: MissingPlaces, offset: number, bytes: number, most: number): Promise<number> {
   let last = 0;
   for await (const { data, first, count } of places.table('the map of an extent', { offset, bytes }, 1))

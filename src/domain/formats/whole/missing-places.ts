@@ -2,20 +2,20 @@ import type { ByteSource } from '../../ports/images.js';
 import { HostlerError } from '../../model/errors.js';
 import type { Missing } from '../../model/image-info.js';
 
-/** A place in the file; more than 2^53 bytes are not exact, and beyond every file. */
+/** A location in the file; numbers above 2^53 are not exact, but beyond every file. */
 export interface TablePlace {
   readonly offset: number;
   readonly bytes: number;
 }
 
-/** Read at a time from a table. */
+/** Bytes of a table in one read. */
 const SLICE_BYTES = 1 << 20;
-/** So many tables are remembered, 40 MiB of them: a table that is named twice is read once. */
+/** Limit of remembered tables, 40 MiB: a table that is named twice is read once. */
 const MAX_REMEMBERED = 1 << 20;
-/** What it takes to come to a table, in bytes of tables that are read meanwhile. */
+/** Cost of reaching a table, expressed in bytes of tables. */
 const TABLE_COST_BYTES = 512;
 
-/** Notes which of the places that an image names lie beyond the end of its file. */
+/** Records which locations that an image names lie beyond the end of its file. */
 export class MissingPlaces {
   readonly lengthBytes: number;
   readonly #read = new Set<number>();
@@ -23,7 +23,10 @@ export class MissingPlaces {
   #places = 0;
   #end = 0;
 
-  /** @param spend hears of so many bytes before they are looked at; what it throws ends the walk */
+  /**
+   * @param spend called with a number of bytes before they are read; an error that it throws ends
+   * the walk
+   */
   constructor(
     readonly bytes: ByteSource,
     readonly spend: (bytes: number) => void = () => undefined,
@@ -39,8 +42,8 @@ export class MissingPlaces {
   }
 
   /**
-   * A header that its format's reader has found here; zeros where the file ends in it. Fails with
-   * IMAGE_MALFORMED when nothing is there any more.
+   * A header that its format's reader has found here; zeros after the end of the file. Fails with
+   * IMAGE_MALFORMED if the file ends before it.
    */
   async header(offset: bigint, bytes: number): Promise<Buffer> {
     const found = await this.bytes.read(offset, bytes);
@@ -48,7 +51,7 @@ export class MissingPlaces {
     return found.length === bytes ? found : Buffer.concat([found, Buffer.alloc(bytes - found.length)]);
   }
 
-  /** Whether the place lies in the file; one that does not is noted. */
+  /** Whether the location lies in the file; one that does not is recorded. */
   has(what: string, offset: number, bytes: number): boolean {
     const end = offset + bytes;
     if (end <= this.lengthBytes) return true;
@@ -59,8 +62,8 @@ export class MissingPlaces {
   }
 
   /**
-   * The table in slices, with the index of the first entry of each; nothing of one that is not all
-   * there, or was read before.
+   * The table in slices, with the index of the first entry of each; nothing if it is incomplete or
+   * was read before.
    */
   async *table(what: string, { offset, bytes }: TablePlace, entryBytes: number): AsyncGenerator<Slice> {
     if (bytes === 0) return;
@@ -82,7 +85,7 @@ export interface Slice {
   readonly count: number;
 }
 
-/** Of a unit of the guest's disk only what lies on the disk is needed: no tool reads the rest. */
+/** How much of a unit of the guest's disk lies on the disk: no tool reads the rest. */
 export function onDisk(diskBytes: number, startBytes: number, unitBytes: number): number {
   const left = diskBytes - startBytes;
   return left > 0 && left < unitBytes ? left : unitBytes;

@@ -1,6 +1,6 @@
 /**
- * Where formats with tables of tables have them, and their data: qcow, qed, vmdk. The source of
- * every rule is their drivers in qemu's block/.
+ * The locations of tables and data in formats with two levels of tables: qcow, qed, vmdk. The
+ * source of every rule is their drivers in qemu's block/.
  */
 import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
@@ -13,7 +13,7 @@ export async function checkQcow(places: MissingPlaces): Promise<void> {
   const clusterBytes = 2 ** clusterBits;
   const span = 2 ** (clusterBits + l2Bits);
   const l1 = { offset: bigEndian(head, 40), bytes: Math.ceil(diskBytes / span) * 8 };
-  // The length of a compressed cluster stands above its offset.
+  // The length of a compressed cluster is stored above its offset.
   const shift = 63 - clusterBits - 32;
   const visit = (data: Buffer, at: number, start: number) => {
     const high = data.readUInt32BE(at);
@@ -49,13 +49,13 @@ export async function checkQed(places: MissingPlaces): Promise<void> {
 }
 
 const [COMPRESSED_GRAINS, ZERO_GRAINS] = [0x10000, 4];
-/** Address of the grain, and length of what follows. */
+/** The grain's address, and the length of its data. */
 const GRAIN_MARKER_BYTES = 12;
 
-/** The header that counts: where the directory is named at the end only, the one there. */
+/** Reads the valid header: the one at the end if only that names the directory. */
 export async function checkVmdk(places: MissingPlaces): Promise<void> {
   const start = await places.header(0n, SECTOR);
-  // Descriptors and redo logs have no tables of their own here, and are opened by no tool.
+  // Descriptors and redo logs have no tables that are checked here, and no tool opens them.
   if (start.toString('latin1', 0, 4) !== 'KDMV' || littleEndian(start, 12) === 0) return;
   const atEnd = start.readBigUInt64LE(56) === 2n ** 64n - 1n;
   const head = atEnd ? await places.header(places.bytes.lengthBytes - 1024n, SECTOR) : start;
@@ -78,8 +78,8 @@ export async function checkVmdk(places: MissingPlaces): Promise<void> {
 }
 
 /**
- * Only near the end of the file its length has to be looked up: qemu takes none that is twice as
- * long as a grain.
+ * The length is read only near the end of the file: qemu accepts no compressed grain twice as long
+ * as a grain.
  */
 async function packedGrain(places: MissingPlaces, offset: number, grainBytes: number): Promise<void> {
   if (offset + GRAIN_MARKER_BYTES + 2 * grainBytes <= places.lengthBytes) return;
@@ -89,10 +89,7 @@ async function packedGrain(places: MissingPlaces, offset: number, grainBytes: nu
   places.has('a compressed grain', offset, GRAIN_MARKER_BYTES + marker.readUInt32LE(8));
 }
 
-/**
- * Of a table of tables: how long an entry is, how much of the disk it stands for, and where it
- * leads.
- */
+/** A table of tables: the size of an entry, how much of the disk it covers, and where it points. */
 interface Shape {
   readonly entryBytes: number;
   readonly span: number;

@@ -1,4 +1,4 @@
-/** Reasons that lie with the daemon itself and its own files. */
+/** Reasons about the daemon itself and its own files. */
 import { row, type ReasonRow } from './reason-row.js';
 
 export const DAEMON_REASONS = {

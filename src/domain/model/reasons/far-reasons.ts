@@ -1,7 +1,7 @@
-/** Rows of the table of reasons (`errors.ts`) that speak of other machines. */
+/** Rows of the table of reasons (`errors.ts`) about other machines. */
 import { row, type ReasonRow } from './reason-row.js';
 
-/** Of hosts at the far end of a copy. */
+/** For the other host of a copy. */
 export const FAR_END_REASONS = {
   REMOTE_UNREACHABLE: row(
     'UNAVAILABLE',
@@ -23,7 +23,7 @@ export const FAR_END_REASONS = {
   ),
 } as const satisfies Record<string, ReasonRow>;
 
-/** Of what images are fetched from. */
+/** For sources of images. */
 export const SOURCE_REASONS = {
   SOURCE_UNAVAILABLE: row(
     'UNAVAILABLE',

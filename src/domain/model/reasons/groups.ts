@@ -1,10 +1,10 @@
 /**
  * Groups of reasons that many RPCs share. The comments of proto/ name a group as `Fails as …`, and
- * operation.proto has all of them.
+ * operation.proto lists all of them.
  */
 import type { Reason } from './reasons.js';
 
-/** The words after `Fails as`. */
+/** The text after `Fails as`. */
 export type ReasonGroup =
   | 'every call'
   | 'an operation'
@@ -20,16 +20,16 @@ export type ReasonGroup =
   | 'making a target'
   | 'fetching';
 
-/** What something fails with: the reasons of its groups, and its own that are in none of them. */
+/** The reasons of a failure: those of its groups, and its own that are in none of them. */
 export interface Failures {
   readonly groups: readonly ReasonGroup[];
   readonly own: readonly Reason[];
 }
 
-/** What an RPC or a group fails with; `own` must not repeat a reason of the groups. */
+/** The failures of an RPC or a group; `own` must not repeat a reason of the groups. */
 export const fails = (groups: readonly ReasonGroup[], own: readonly Reason[]): Failures => ({ groups, own });
 
-/** The one table of groups. The groups of a group stand before it. */
+/** The table of groups. A group comes after the groups that it contains. */
 export const REASON_GROUPS: Readonly<Record<ReasonGroup, Failures>> = {
   'every call': fails(
     [],
@@ -94,7 +94,7 @@ export const REASON_GROUPS: Readonly<Record<ReasonGroup, Failures>> = {
   ),
 };
 
-/** Every reason, each once: those of the groups first, as the table has them. */
+/** Every reason, each once: first those of the groups, in the order of the table. */
 export function expanded({ groups, own }: Failures): Reason[] {
   return [...new Set([...groups.flatMap((group) => expanded(REASON_GROUPS[group])), ...own])];
 }

@@ -1,6 +1,6 @@
 import { row, type ReasonRow } from './reason-row.js';
 
-/** Of the table in errors.ts: what stands between an image and the layers below it. */
+/** Part of the table of reasons: an image and the layers below it. */
 export const LAYER_REASONS = {
   BASE_SIZE_DIFFERS: row(
     'FAILED_PRECONDITION',

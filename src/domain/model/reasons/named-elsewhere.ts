@@ -1,12 +1,12 @@
 /**
  * Failures that another version of the daemon has named: in a record that it wrote, or as the agent
- * at the far end.
+ * of another host.
  */
 import { HostlerError, type ErrorFacts } from '../errors.js';
 import { codeNamed } from './reason-row.js';
 import { isReason } from './reasons.js';
 
-/** What ErrorInfo takes as a reason, and what all of ours are. */
+/** The form of a reason in ErrorInfo, which all reasons here have. */
 const REASON_WORD = /^[A-Z][A-Z0-9_]{0,61}[A-Z0-9]$/;
 
 /** Whether a word can be a reason of any version. */
@@ -15,8 +15,8 @@ export function isReasonWord(word: string): boolean {
 }
 
 /**
- * The failure that a record of another version, or another agent, tells of: with our reason where
- * we know the word, and as it was named there otherwise. A word that can be no reason at all is
+ * The failure in a record of another version, or of another agent: with the reason of this version
+ * if it has the word, otherwise as it was named there. A text that cannot be a reason becomes
  * UNKNOWN_REASON.
  */
 export function namedError(

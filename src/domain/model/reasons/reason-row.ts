@@ -1,6 +1,4 @@
-/**
- * What a reason of the table says: its gRPC code by name, whether to try again, and two sentences.
- */
+/** A row of the table of reasons: its gRPC code by name, whether to retry, and two sentences. */
 export const CODES = [
   'INVALID_ARGUMENT',
   'NOT_FOUND',
@@ -41,7 +39,7 @@ export const row = (code: Code, retry: Retry, meaning: string, advice: string): 
   advice,
 });
 
-/** The code that a word names; UNKNOWN when it names none of ours. */
+/** The code with this name; UNKNOWN if there is none. */
 export function codeNamed(word: string | undefined): Code {
   return CODES.find((code) => code === word) ?? 'UNKNOWN';
 }

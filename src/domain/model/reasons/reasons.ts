@@ -6,8 +6,8 @@ import { TOOL_REASONS } from './tool-reasons.js';
 import { DAEMON_REASONS } from './daemon-reasons.js';
 
 /**
- * The one table of reasons that callers can act on. The wire's codes are names here;
- * `server/status.ts` turns them into numbers and `docs/errors.md` is generated from this table.
+ * The table of reasons that callers can act on. gRPC codes are names here; `server/status.ts` turns
+ * them into numbers and `docs/errors.md` is generated from this table.
  */
 export const REASONS = {
   INVALID_FIELD: row(
@@ -322,14 +322,12 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/**
- * Whether this version knows the word as a reason. Only then may it stand for a row of the table.
- */
+/** Whether this version knows the word as a reason. Only then can it be looked up in the table. */
 export function isReason(word: string): word is Reason {
   return Object.hasOwn(REASONS, word);
 }
 
-/** Whether the fault is the daemon's or its host's, so that an operator should look. */
+/** Whether the fault lies with the daemon or its host, so that an operator should look. */
 export function isInternal(reason: string): boolean {
   return isReason(reason) && REASONS[reason].code === 'INTERNAL';
 }

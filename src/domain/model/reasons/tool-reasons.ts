@@ -1,6 +1,6 @@
 import { row, type ReasonRow } from './reason-row.js';
 
-/** Of the table in errors.ts: what tools come to. */
+/** Part of the table of reasons: failures of tools. */
 export const TOOL_REASONS = {
   TOOL_LIMIT_EXCEEDED: row(
     'FAILED_PRECONDITION',

@@ -1,6 +1,6 @@
 import { row, type ReasonRow } from './reason-row.js';
 
-/** Of the table in reasons.ts: what stands in the way of working on folders and names. */
+/** Part of the table of reasons: failures of work on folders and names. */
 export const TREE_REASONS = {
   NOT_A_DIRECTORY: row(
     'FAILED_PRECONDITION',
