@@ -1,5 +1,5 @@
-/** The thread that walks a tree; `tree-owners.ts` starts it. */
-import { parentPort, workerData } from 'node:worker_threads';
+/** A thread that walks one tree after the other; `tree-owners.ts` starts it. */
+import { parentPort } from 'node:worker_threads';
 import { errnoOf } from '../linux/errno.js';
 import { walkOwners, WalkError, type WalkJob } from './owner-walk.js';
 
@@ -9,11 +9,13 @@ export type WorkerMessage =
 
 const port = parentPort;
 const say = (message: WorkerMessage) => port?.postMessage(message);
-try {
-  // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what TreeOwners gave
-  const state = walkOwners(workerData as WalkJob, (now) => say({ kind: 'state', state: now }));
-  say({ kind: 'done', state });
-} catch (error) {
-  const { code, below } = error instanceof WalkError ? error : { code: errnoOf(error), below: '' };
-  say({ kind: 'failed', code, below, text: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-}
+
+port?.on('message', (job: WalkJob) => {
+  try {
+    const state = walkOwners(job, (now) => say({ kind: 'state', state: now }));
+    say({ kind: 'done', state });
+  } catch (error) {
+    const { code, below } = error instanceof WalkError ? error : { code: errnoOf(error), below: '' };
+    say({ kind: 'failed', code, below, text: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
+});

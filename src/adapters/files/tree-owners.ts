@@ -1,5 +1,4 @@
 import { chown } from 'node:fs/promises';
-import { Worker } from 'node:worker_threads';
 import { HostlerError } from '../../domain/model/errors.js';
 import { changedOwner, type OwnerChange, type OwnerIds } from '../../domain/model/owner-change.js';
 import type { OwnerNames, Ownership, Walk, WalkCounts } from '../../domain/ports/files.js';
@@ -9,11 +8,17 @@ import type { WorkerMessage } from './owner-walk-worker.js';
 import type { Owners } from './owners.js';
 import { hasXattrs } from '../rights/shifted.js';
 import type { OwnFolder } from '../paths/path-walk.js';
+import { KeptThreads } from '../linux/kept-threads.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Entry } from '../../domain/ports/handles.js';
 import type { ToolRun } from '../../domain/ports/tools.js';
 
-const WORKER = new URL('./owner-walk-worker.js', import.meta.url);
+type FailedWalk = Extract<WorkerMessage, { readonly kind: 'failed' }>;
+
+const threads = new KeptThreads<WalkJob, WorkerMessage>(
+  new URL('./owner-walk-worker.js', import.meta.url),
+  ({ kind }) => kind !== 'state',
+);
 
 /**
  * Changes owners of files and trees. Each tree is walked by its own thread: a walk that hangs
@@ -59,7 +64,7 @@ export class TreeOwners implements Ownership {
         seen,
         changed,
         lost = false,
-      } = await runWorker(job, entry, (done, total) => {
+      } = await walkInThread(job, entry, (done, total) => {
         walk.onProgress?.(BigInt(done), total === undefined ? undefined : BigInt(total));
       });
       signal.throwIfAborted();
@@ -75,31 +80,24 @@ export class TreeOwners implements Ownership {
   }
 }
 
-/** Resolves when the thread has ended. */
-function runWorker(
+async function walkInThread(
   job: WalkJob,
   { address }: Entry,
   onProgress: (done: number, total: number | undefined) => void,
 ): Promise<WalkState> {
-  const worker = new Worker(WORKER, { workerData: job });
-  return new Promise((resolve, reject) => {
-    let last: WorkerMessage | undefined;
-    worker.on('message', (message: WorkerMessage) => {
-      last = message;
+  const last = await threads
+    .run(job, (message) => {
       if (message.kind !== 'failed') onProgress(message.state.seen, message.state.total);
+    })
+    .catch((error: unknown) => {
+      throw new HostlerError('BUG', `the walk through ${address} broke`, { cause: error });
     });
-    worker.once('error', (error) => {
-      reject(new HostlerError('BUG', `the walk through ${address} broke`, { cause: error }));
-    });
-    worker.once('exit', () => {
-      if (last?.kind === 'done') resolve(last.state);
-      else reject(failure(last, address));
-    });
-  });
+  if (last.kind === 'failed') throw failure(last, address);
+  onProgress(last.state.seen, last.state.total);
+  return last.state;
 }
 
-function failure(last: WorkerMessage | undefined, address: string): HostlerError {
-  const { code, below, text } = last?.kind === 'failed' ? last : { code: undefined, below: '', text: 'no answer' };
+function failure({ code, below, text }: FailedWalk, address: string): HostlerError {
   const cause = new Error(text);
   return systemError(
     code === undefined ? cause : Object.assign(cause, { code }),

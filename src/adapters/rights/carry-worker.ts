@@ -1,7 +1,24 @@
-/** The thread that carries rights over on filesystems that may stop answering. */
-import { parentPort, workerData } from 'node:worker_threads';
-import * as z from 'zod';
-import { carryRights } from './carry.js';
+/** The thread that carries rights where a filesystem may not answer; see `replaced-file.ts`. */
+import { parentPort } from 'node:worker_threads';
+import { inspect } from 'node:util';
+import { carryRights, type Carried } from './carry.js';
 
-const { from, to } = z.object({ from: z.string(), to: z.string() }).parse(workerData);
-parentPort?.postMessage(carryRights(from, to));
+export interface CarryJob {
+  readonly from: string;
+  readonly to: string;
+}
+
+export type CarryAnswer =
+  { readonly kind: 'carried'; readonly carried: Carried } | { readonly kind: 'failed'; readonly text: string };
+
+parentPort?.on('message', ({ from, to }: CarryJob) => {
+  parentPort?.postMessage(answer(from, to));
+});
+
+function answer(from: string, to: string): CarryAnswer {
+  try {
+    return { kind: 'carried', carried: carryRights(from, to) };
+  } catch (error) {
+    return { kind: 'failed', text: inspect(error) };
+  }
+}

@@ -1,11 +1,13 @@
-import { Worker } from 'node:worker_threads';
+import { HostlerError } from '../../domain/model/errors.js';
 import { SYNC } from '../gates/file-calls.js';
 import { callsOf, inTime } from '../gates/handles.js';
 import { carryRights, hasFew, type Carried } from './carry.js';
+import type { CarryAnswer, CarryJob } from './carry-worker.js';
+import { KeptThreads } from '../linux/kept-threads.js';
 import { procPath } from '../linux/proc-path.js';
 import type { FileRef } from '../../domain/ports/handles.js';
 
-const WORKER = new URL('./carry-worker.js', import.meta.url);
+const threads = new KeptThreads<CarryJob, CarryAnswer>(new URL('./carry-worker.js', import.meta.url), () => true);
 
 /**
  * An access list, a label, and some attributes of a tool; starting a thread takes longer than
@@ -24,12 +26,8 @@ export function carriedTo(made: FileRef, replaced: FileRef): Promise<Carried> | 
   return atOnce ? carryRights(from, to) : inTime(handle, () => inThread({ from, to }));
 }
 
-function inThread(paths: { readonly from: string; readonly to: string }): Promise<Carried> {
-  const worker = new Worker(WORKER, { workerData: paths });
-  return new Promise((resolve, reject) => {
-    worker.once('message', (carried: Carried) => {
-      resolve(carried);
-    });
-    worker.once('error', reject);
-  });
+async function inThread(job: CarryJob): Promise<Carried> {
+  const answer = await threads.run(job);
+  if (answer.kind === 'failed') throw new HostlerError('BUG', 'rights could not be carried', { cause: answer.text });
+  return answer.carried;
 }

@@ -20,6 +20,9 @@ interface Calls {
 
 const ERRNOS = { ENODATA: 61, EOPNOTSUPP: 95 } as const;
 
+/** By what a path names. */
+const loaded = new Map<string, Xattrs>();
+
 /** Attributes of files and folders, by synchronous calls. */
 export class Xattrs {
   private constructor(private readonly calls: Calls) {}
@@ -29,6 +32,12 @@ export class Xattrs {
    * paths of descriptors. Undefined on a host without a build of koffi.
    */
   static load(of: 'itself' | 'target'): Xattrs | undefined {
+    const known = loaded.get(of) ?? Xattrs.#load(of);
+    if (known !== undefined) loaded.set(of, known);
+    return known;
+  }
+
+  static #load(of: 'itself' | 'target'): Xattrs | undefined {
     const koffi = loadKoffi();
     if (koffi === undefined) return undefined;
     const library = koffi.load(null);

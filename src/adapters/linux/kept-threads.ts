@@ -1,0 +1,76 @@
+import { Worker } from 'node:worker_threads';
+
+/** More are only kept while they work; each takes 10 MiB. */
+const MOST_IDLE = 8;
+
+interface Work<Message> {
+  readonly onMessage: (message: Message) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Thread<Message> {
+  readonly worker: Worker;
+  work: Work<Message> | undefined;
+}
+
+/**
+ * Threads that do one job at a time and stay for the next one. A thread in which koffi has made a
+ * call leaves three mappings of memory behind when it ends, and a process may have 65,530 of them
+ * (vm.max_map_count): one thread for each call would end the daemon in time.
+ * The thread gets each job as a message and answers with messages, of which the last says so.
+ */
+export class KeptThreads<Job, Message> {
+  readonly #idle: Thread<Message>[] = [];
+
+  /** @param isLast whether a message ends its job */
+  constructor(
+    private readonly file: URL,
+    private readonly isLast: (message: Message) => boolean,
+  ) {}
+
+  /**
+   * The last message. Fails with what the thread has not caught; what `onMessage` throws is not
+   * caught.
+   */
+  run(job: Job, onMessage: (message: Message) => void = () => undefined): Promise<Message> {
+    const thread = this.#idle.pop() ?? this.#start();
+    return new Promise((resolve, reject) => {
+      thread.work = {
+        onMessage: (message) => {
+          if (!this.isLast(message)) {
+            onMessage(message);
+            return;
+          }
+          this.#keep(thread);
+          resolve(message);
+        },
+        reject,
+      };
+      thread.worker.ref();
+      thread.worker.postMessage(job);
+    });
+  }
+
+  #keep(thread: Thread<Message>): void {
+    thread.work = undefined;
+    thread.worker.unref();
+    if (this.#idle.length < MOST_IDLE) this.#idle.push(thread);
+    else void thread.worker.terminate();
+  }
+
+  #start(): Thread<Message> {
+    const thread: Thread<Message> = { worker: new Worker(this.file), work: undefined };
+    const fail = (error: Error) => {
+      const at = this.#idle.indexOf(thread);
+      if (at >= 0) this.#idle.splice(at, 1);
+      thread.work?.reject(error);
+      thread.work = undefined;
+    };
+    thread.worker.on('message', (message: Message) => thread.work?.onMessage(message));
+    thread.worker.on('error', fail);
+    thread.worker.on('exit', () => {
+      fail(new Error('the thread has ended'));
+    });
+    return thread;
+  }
+}
