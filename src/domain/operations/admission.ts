@@ -22,19 +22,23 @@ export interface AdmissionPorts {
   readonly reader: ImageReader;
   readonly imageLocks: ImageLocks;
   readonly dependants: Dependants;
-  /** What the call at work may hear of. */
+  /** What the current caller may see. */
   readonly scope: Pick<PathScope, 'allows' | 'touches'>;
 }
 
-/** Resolves what a verb uses and refuses what cannot work, before anything is written or queued. */
+/**
+ * Resolves the addresses of a verb and refuses work that cannot succeed, before anything is written
+ * or queued.
+ */
 export class Admission {
   constructor(private readonly ports: AdmissionPorts) {}
 
-  /** Opens everything. The caller closes what it gets. */
+  /** Opens everything. The caller closes the result. */
   async resolve(uses: readonly Use[]): Promise<Admitted> {
     const admitted = new Admitted();
     try {
-      // All at once: each may be a question to another machine. What the first one says counts.
+      // In parallel: each may be a request to another machine. The first failure, in the order of
+      // uses, counts.
       const answers = await Promise.allSettled(uses.map((use) => this.#resolve(use, admitted)));
       for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
       return admitted;
@@ -44,7 +48,7 @@ export class Admission {
     }
   }
 
-  /** What a target's name stands for now; undefined: nothing. Fails as `Paths.target`. */
+  /** What a target's name leads to now; undefined: nothing. Fails as `Paths.target`. */
   async standsFor(address: ImageAddress): Promise<ResolvedTarget['existing']> {
     const { directory, existing } = await this.ports.paths.target(address);
     await directory.close();
@@ -52,8 +56,8 @@ export class Admission {
   }
 
   /**
-   * Checks whether targets exist and images are in use. Must run after our own locks are taken, so
-   * that locks of our own tools are not taken for those of guests.
+   * Checks whether targets exist and images are in use. Must run after the operation's own locks
+   * are taken, so that locks of its own tools are not mistaken for those of guests.
    */
   async check(uses: readonly Use[], admitted: Admitted): Promise<void> {
     const sources = uses.flatMap((use) => (use.role === 'source' && !use.allowInUse ? [use] : []));
@@ -68,7 +72,7 @@ export class Admission {
     }
   }
 
-  /** Nobody has what is written, replaced or removed. */
+  /** Checks that no process holds an image that is written, replaced or removed. */
   async #assertUnheld(uses: readonly Use[], admitted: Admitted): Promise<void> {
     for (const use of uses) {
       if (use.role === 'change') await this.#assertEntryUnheld(use, admitted);
@@ -104,7 +108,7 @@ export class Admission {
       for (const file of filesOf(chain)) admitted.addFile(file, 'read');
       admitted.files.set(address, chain[0].file);
       admitted.chains.set(address, chain);
-      // The reader has judged what is to be taken in.
+      // The reader has already checked an image that goes into quarantine.
       if (use.takesForeign !== true || chain[0].untrusted === undefined) assertSafe(chain);
     }
   }
@@ -154,7 +158,8 @@ export class Admission {
     const chain = admitted.chain(use.address);
     const written = use.written?.(chain) ?? chain[0];
     if (!use.refuseDependants(chain)) return;
-    // What is written is the base of the layer above it; only the image itself keeps its content.
+    // The written layer is the base of the layer above it; only the content of the image itself
+    // stays the same.
     const above = chain.indexOf(written) === 1 ? chain[0].file : undefined;
     await this.#assertNoDependants(written.file, written.file.address, above);
   }
@@ -166,7 +171,7 @@ export class Admission {
       assertLookedAt(answer, path, (place) => this.ports.scope.touches(place));
       return;
     }
-    // Others count, and have no names for this caller.
+    // Images that this caller may not see count, but are not named.
     const seen = found.filter(({ path: address }) => this.ports.scope.allows({ address, need: 'read' }));
     const names = seen.map(({ path: name }) => name);
     throw hasDependants(path, found.length, names);
@@ -206,7 +211,7 @@ export class Admission {
     const target = targetOf(use, admitted);
     const existing = target?.existing;
     if (target === undefined || existing === undefined) return;
-    // A volume that a client has open cannot be removed: the removal itself finds out, and waits
+    // A volume that a client has open cannot be removed: the removal itself detects that, and waits
     // for watches of dead clients.
     const mayBeHeld = existing.type === 'volume' ? use.role === 'target' : ['file', 'device'].includes(existing.type);
     if (!mayBeHeld || (use.role === 'removal' && use.allowInUse)) return;
@@ -214,10 +219,13 @@ export class Admission {
     await this.#assertNotHeld([image], use.address, ['reader', 'writer']);
   }
 
-  /** Replacing a link that leads to what is read would make an image that names itself. */
+  /**
+   * Checks that a link to be replaced does not lead to an image that is read: the new image would
+   * name itself.
+   */
   async #assertLeadsElsewhere(use: Use & { role: 'target' }, admitted: Admitted): Promise<void> {
     const led = await this.ports.paths.source(use.address).catch((error: unknown) => {
-      // It leads to nothing that could be read here.
+      // The link leads to nothing that could be read.
       if (asHostlerError(error).reason === 'BUG') throw error;
       return undefined;
     });
@@ -246,7 +254,7 @@ export class Admission {
 type InPlace = Use & { role: 'inplace' };
 
 /**
- * The tools have the image itself open for writing, whichever layer is written. Fails with
+ * The tools open the image itself for writing, whichever layer is written. Fails with
  * UNSUPPORTED_BY_BACKEND.
  */
 function assertOneFile(chain: Chain, written: Resolved): void {
@@ -289,8 +297,8 @@ function missing({ address }: Use, reason: Reason): HostlerError {
 }
 
 /**
- * For a use that may be missing: its "not found" is no error; a removal reports it with a reason of
- * its own.
+ * For a use that may be missing: "not found" is not an error; a removal reports it with its own
+ * reason.
  */
 function missingIsFine(use: Use & { role: 'change' | 'removal' }, reason: Reason): (error: unknown) => undefined {
   return (error) => {
@@ -311,7 +319,7 @@ function assertReplaceable(
       facts: { source: same.address, target: use.address },
     });
   }
-  // A device is always there, and always written over.
+  // A device always exists and is always overwritten.
   if (!use.overwrite && existing.type !== 'device')
     throw new HostlerError('TARGET_EXISTS', `${use.address} exists`, { facts: { path: use.address } });
 }

@@ -6,7 +6,7 @@ import type { Entry, FileIdentity, Handle, Located, Resolved } from '../ports/ha
 import type { ResolvedTarget } from '../ports/targets.js';
 import type { Chain } from '../ports/tools.js';
 
-/** Everything an operation touches, resolved once; close it when the operation is over. */
+/** Everything that an operation uses, resolved once; close it when the operation is over. */
 export class Admitted implements Resolution {
   readonly files = new Map<ImageAddress, Resolved>();
   readonly chains = new Map<ImageAddress, Chain>();
@@ -15,13 +15,15 @@ export class Admitted implements Resolution {
   readonly newFolders = new Map<ImageAddress, NewFolder>();
   readonly keys: LockKey[] = [];
   /**
-   * Rejects with IMAGE_IN_USE when a process writes to a source; the answer may come while the work
-   * has begun.
+   * Rejects with IMAGE_IN_USE if a process writes to a source; may settle after the work has begun.
    */
   sourcesFree: Promise<void> = Promise.resolve();
-  /** Asks once more: a writer may have come since. */
+  /** Checks again, because a writer may have come since. */
   askSourcesFree: () => Promise<void> = () => Promise.resolve();
-  /** The same about what is written, replaced or removed, where nobody may have it at all. */
+  /**
+   * The same check for images that are written, replaced or removed, which no process may hold at
+   * all.
+   */
   askUnheld: () => Promise<void> = () => Promise.resolve();
   readonly #handles: Handle[] = [];
 
@@ -50,7 +52,7 @@ export class Admitted implements Resolution {
     this.lock(file, mode);
   }
 
-  /** @param tree all that is below it, too */
+  /** @param tree with everything below it */
   addTarget(target: ResolvedTarget, tree = false): void {
     const { address, directory, directoryIdentity, name, existing, realPath } = target;
     this.#handles.push(directory);
@@ -61,18 +63,18 @@ export class Admitted implements Resolution {
     if (existing !== undefined) this.keys.push(fileKey({ ...existing, ...place }, 'write'));
   }
 
-  /** A folder is made in it, unless it is there. */
+  /** Adds a folder to be created, unless it exists. */
   addNewFolder(address: ImageAddress, folder: NewFolder): void {
     this.addTarget(folder.topmost);
     this.newFolders.set(address, folder);
   }
 
-  /** What was admitted later; closed with this. */
+  /** Adds what was admitted later; it is closed together with this. */
   join(later: Admitted): void {
     this.#handles.push(...later.#handles);
   }
 
-  /** Closed at the end, with everything else. */
+  /** Handles that are closed at the end, with everything else. */
   keep(handles: readonly Handle[]): void {
     this.#handles.push(...handles);
   }

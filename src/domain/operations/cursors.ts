@@ -1,4 +1,4 @@
-/** Where a watch of all operations goes on, as callers have it. */
+/** The positions at which callers resume a watch of all operations. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 import { invalidFields, type HostlerError } from '../model/errors.js';
@@ -12,12 +12,11 @@ const parts = z
   .transform((text) => text.split('-'));
 
 /**
- * Makes cursors, and reads those that it has made. A cursor is of one daemon and one caller. It is
- * no secret and gives no right: its seal only tells a cursor from a mistake, so the key need not be
- * secret either.
+ * Creates and reads cursors. A cursor belongs to one daemon and one caller. It is not a secret and
+ * gives no rights: its seal only detects mistakes, so the key need not be secret either.
  */
 export class Cursors {
-  /** @param key the agent's id, which stays the same when the daemon starts again */
+  /** @param key the agent's id, which stays the same when the daemon restarts */
   constructor(private readonly key: string) {}
 
   of({ ended, life, moved }: WatchPosition, identity: string): string {

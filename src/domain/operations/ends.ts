@@ -9,14 +9,14 @@ import { storeError, type OperationRecord } from './record.js';
 const [LIFE_DIGITS, NUMBER_DIGITS] = [11, 9];
 
 /**
- * A place in the order in which operations end: first by the life of the daemon, then by the number
- * in it. The text of a later place is greater.
+ * A place in the order in which operations end: by the life of the daemon, then by the number
+ * within it. Later places are greater as text.
  */
 export function endPlace(life: number, number: number): string {
   return `${digits(life, LIFE_DIGITS)}${digits(number, NUMBER_DIGITS)}`;
 }
 
-/** The life to which a place belongs. */
+/** The life of a place. */
 export function lifeOf(place: string): number {
   return Number.parseInt(place.slice(0, LIFE_DIGITS), 36);
 }
@@ -26,8 +26,8 @@ function digits(value: number, length: number): string {
 }
 
 /**
- * Gives ends their places. They are announced in this order, whatever their journalling takes: who
- * has heard of one has heard of all before it.
+ * Assigns places to ends. Ends are announced in this order, however long their journalling takes: a
+ * watcher that has seen one has seen all before it.
  */
 export class Ends {
   #number = 0;
@@ -36,8 +36,8 @@ export class Ends {
   constructor(private readonly life: number) {}
 
   /**
-   * Records an end under its place, and announces it when all before it were announced. Fails as
-   * `record` does; then nothing is announced.
+   * Records an end under its place, and announces it after all earlier ends. Fails as `record`;
+   * then nothing is announced.
    */
   async inTurn(
     record: (place: string) => Promise<OperationRecord>,
@@ -58,9 +58,9 @@ export class Ends {
 }
 
 /**
- * Writes the end of an operation as it is reported: what nothing on disk would prove after a crash
- * is no success. Fails as the journal does, apart from STATE_UNAVAILABLE, with which the operation
- * then ends.
+ * Writes the end of an operation as it will be reported: a success that nothing on disk would prove
+ * after a crash must not be reported. Fails as the journal does, except with STATE_UNAVAILABLE,
+ * which becomes the operation's own end.
  */
 export async function recordEnd(
   journal: Journal,
@@ -82,7 +82,7 @@ export async function recordEnd(
   }
 }
 
-/** The work was done, and nobody could say so after a crash. */
+/** The work was done, but nothing would prove it after a crash. */
 function unproven(error: HostlerError, { id, method }: OperationRecord): HostlerError {
   const message = `${method} did its work, and this could not be recorded: make the call again; ${error.message}`;
   const { retryAfterMs = 0 } = error;

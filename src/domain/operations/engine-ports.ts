@@ -31,39 +31,38 @@ export interface EnginePorts {
   readonly step: Step;
   readonly tracer: Tracer;
   readonly log: OperationLog;
-  /**
-   * An operation that is cancelled is waited for so long; a disk that does not answer holds nobody.
-   */
+  /** How long a cancelled operation is waited for; a disk that does not answer blocks no caller. */
   readonly letGoMs: number;
-  /** A watcher gets at most one event in so long. */
+  /** Minimum interval of events for a watcher. */
   readonly watchIntervalMs: number;
 }
 
-/** What a caller asks of the engine beside the verb's own spec. */
+/** A caller's options for the engine, in addition to the verb's spec. */
 export interface Ask {
   readonly detach: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly planOnly: boolean;
   /** Empty: none. */
   readonly requestId: string;
-  /** All who ask for it share the operation: it carries the labels of them all. */
+  /** All requesters share the operation: it carries the labels of all of them. */
   readonly shared?: true;
   readonly secrets?: Secrets;
-  /** What the caller streams in; read once, by the operation that this call starts. */
+  /** The caller's input stream; read once, by the operation that this call starts. */
   readonly input?: AsyncIterable<Uint8Array>;
   /**
-   * Takes what the operation that this call starts prints; waits for its reader until the signal.
+   * Receives the output of the operation that this call starts; waits for its reader until the
+   * signal is aborted.
    */
   readonly output?: (piece: OutputPiece, signal: AbortSignal) => Promise<void>;
 }
 
-/** What happened, for the log. */
+/** Events for the log. */
 export interface OperationLog {
   finished(record: OperationRecord, cause: unknown): void;
   cleanupFailed(record: OperationRecord, cause: unknown): void;
 }
 
-/** How it ended; the cause is for the log. */
+/** How an operation ended; the cause is for the log. */
 export interface Outcome {
   /** The daemon stops, and its next start resumes the operation. */
   readonly suspended?: true;
@@ -72,14 +71,14 @@ export interface Outcome {
   readonly error?: StoredError;
   readonly cause?: unknown;
   /**
-   * A filesystem does not answer: until this settles, what the operation holds is not free. Never
+   * A filesystem does not answer: until this settles, the operation's resources are not free. Never
    * rejects.
    */
   readonly rest?: Promise<unknown>;
 }
 
 /**
- * Called before each action that changes something; an error thrown here fails the operation at
+ * Called before each action that changes something; an error that it throws fails the operation at
  * that step.
  */
 export type Step = (operationId: string, method: string, name: StepName) => Promise<void>;

@@ -23,31 +23,31 @@ import type { EnginePorts, Ask, Outcome } from './engine-ports.js';
 import { plainRun } from '../ports/tools.js';
 import { isPlanted } from '../model/planted-faults.js';
 
-/** What is given back when an operation ends; its locks apart. */
+/** What an operation releases at its end, except its locks. */
 interface Held {
   readonly span: TraceSpan;
   readonly unlock: () => void;
   readonly undo: readonly (() => void)[];
 }
 
-/** How a verb's operations of an earlier life of the daemon go on. */
+/** How a verb's operations of an earlier life of the daemon resume. */
 interface Restarts {
   resumes(record: OperationRecord): boolean;
   resume(record: OperationRecord): Promise<unknown>;
 }
 
-/** Starts operations and keeps the unfinished ones. Every mutating RPC runs through here. */
+/** Starts operations and holds the unfinished ones. Every mutating RPC runs through this class. */
 export class Operations {
   readonly live = new Map<string, LiveOperation>();
   readonly hub: OperationHub;
   readonly #ends: Ends;
   readonly #requestIds: RequestIds;
-  /** Those that go on when the daemon starts again: this life is done with them. */
+  /** Operations that the next start resumes: this life is finished with them. */
   readonly suspended = new Map<string, LiveOperation>();
-  /** Verbs that can go on after a restart. */
+  /** Verbs whose operations can resume after a restart. */
   readonly #resumables = new Map<string, Restarts>();
   readonly #admissions = new Set<Promise<unknown>>();
-  /** Those that a drain does not wait for. */
+  /** Operations that a drain does not wait for. */
   readonly #standing = new Set<string>();
   #draining = false;
   readonly #hurried = deferred();
@@ -83,7 +83,7 @@ export class Operations {
   }
 
   /**
-   * A new operation, one of the same request that runs, or the record of one that has succeeded.
+   * A new operation, a running one of the same request, or the record of one that has succeeded.
    */
   async #find<S extends object, R extends OperationResult>(
     verb: Verb<S, R>,
@@ -99,8 +99,8 @@ export class Operations {
     };
     for (;;) {
       const found = await this.#requestIds.once(verb.name, spec, ask, caller, begin);
-      // The caller of the operation that we found cancelled it before we could join: that is not
-      // our cancel.
+      // Its caller cancelled the operation before this call could join: the cancel does not concern
+      // this call.
       const isLost = found instanceof LiveOperation && found !== own && found.cancelledFor !== undefined;
       if (!isLost) return found;
       caller.signal.throwIfAborted();
@@ -108,8 +108,8 @@ export class Operations {
   }
 
   /**
-   * Lets the verb's operations go on after a restart: detached ones, if it has `resume`, and those
-   * that it `completes`.
+   * Allows the verb's operations to resume after a restart: detached ones if it has `resume`, and
+   * those that it `completes`.
    */
   registerResumable<S extends object, R extends OperationResult>(verb: Verb<S, R>): void {
     if (verb.resume === undefined && verb.completes === undefined) return;
@@ -134,7 +134,7 @@ export class Operations {
     });
   }
 
-  /** Whether an operation that a daemon before us did not finish can go on without its caller. */
+  /** Whether an unfinished operation of an earlier daemon can resume without its caller. */
   resumesAfterRestart(record: OperationRecord): boolean {
     return this.#resumables.get(record.method)?.resumes(record) ?? false;
   }
@@ -150,7 +150,7 @@ export class Operations {
     }
   }
 
-  /** Records and announces the end of an operation that is not at work. */
+  /** Records and announces the end of an operation that is not running. */
   end(record: OperationRecord): Promise<void> {
     const put = async (place: string) => {
       const final = { ...record, endPlace: place };
@@ -164,8 +164,8 @@ export class Operations {
   }
 
   /**
-   * No new operations from now on; running ones get the grace time, then are cancelled. Resolved
-   * when none is left, or when those that are cancelled have not ended in time: these.
+   * Accepts no new operations; running ones get the grace time, then are cancelled. Resolves when
+   * none is left, or with the operations that have not ended in time after their cancel.
    */
   async drain({ graceMs, giveUpMs }: { readonly graceMs: number; readonly giveUpMs: number }) {
     this.#draining = true;
@@ -174,7 +174,7 @@ export class Operations {
     // Rejects only when it is aborted, which is after both waits.
     const after = (ms: number) => sleep(ms, undefined, { signal: timers.signal }).catch(() => undefined);
     const none = this.#drained();
-    // An admission under way is not cancelled: it waits for a filesystem, if for anything.
+    // A pending admission is not cancelled: it can wait only for a filesystem.
     await Promise.race([none, after(graceMs), this.#hurried.promise]);
     this.cancelAll();
     await Promise.race([none, after(giveUpMs)]);
@@ -182,13 +182,13 @@ export class Operations {
     return [...this.live.values()].map(({ record }) => record);
   }
 
-  /** An admission under way still ends as an operation, or is refused. */
+  /** A pending admission still becomes an operation, or is refused. */
   async #drained(): Promise<void> {
     while (this.live.size + this.#admissions.size > 0)
       await Promise.allSettled([...this.#admissions, ...[...this.live.values()].map(({ finished }) => finished)]);
   }
 
-  /** Ends whatever can be ended now; a drain gives it no more time. */
+  /** Ends everything that can be ended now, instead of waiting for the drain's grace time. */
   cancelAll(): void {
     this.#hurried.resolve();
     for (const operation of this.live.values()) this.#stop(operation);
@@ -199,7 +199,7 @@ export class Operations {
       operation.cancel(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
   }
 
-  /** Waits for a slot of plans, then changes nothing. */
+  /** Waits for a plan slot, then plans without changes. */
   async #plan<S extends object, R extends OperationResult>(
     verb: Verb<S, R>,
     spec: S,
@@ -244,7 +244,7 @@ export class Operations {
       const begun = {
         ...this.#newRecord(verb, spec, ask, caller, attempt),
         ...(earlier === undefined ? {} : { id: earlier.id, createTime: earlier.createTime }),
-        // A layer below the one that was named may be written too: recovery looks there as well.
+        // A layer below the named one may be written too, so recovery has to look there as well.
         addresses: [...new Set([...uses.map(({ address }) => address), ...admitted.targets.keys()])],
       };
       const { record, span } = beginOperationSpan(this.ports.tracer, begun, earlier?.trace);
@@ -258,7 +258,7 @@ export class Operations {
         (place) => operation.update({ queuePosition: place }),
       );
       undo.push(ticket.release);
-      // From here to `live` without a pause: a drain sees it there, or it sees the drain.
+      // No await from here to `live`: a drain sees the operation there, or it is refused here.
       this.#assertServing();
       this.live.set(record.id, operation);
       if (verb.standing === true) this.#standing.add(record.id);
@@ -269,7 +269,8 @@ export class Operations {
       try {
         await journal.put(operation.record);
       } catch (error) {
-        // It is refused, also where the disk has taken it. A drain may wait for it already.
+        // The operation is refused even if the disk has its record. A drain may already wait for
+        // it.
         if (earlier === undefined) journal.forget(record.id);
         operation.finish(operation.ended({ state: 'FAILED', error: storeError(asHostlerError(error)) }));
         throw error;
@@ -292,8 +293,8 @@ export class Operations {
   }
 
   /**
-   * Locks and slot are free, and the end is in the journal, before anybody hears of it; the locks
-   * of what was let go are free when it has come back. Never rejects.
+   * Releases locks and slot and journals the end before the end is announced; locks of abandoned
+   * work are released when it returns. Never rejects.
    */
   async #finish(
     operation: LiveOperation,
@@ -311,7 +312,7 @@ export class Operations {
     const closing = Promise.resolve(rest).then(() => admitted.close());
     if (rest !== undefined)
       closing.finally(unlock).catch((error: unknown) => log.cleanupFailed(operation.record, error));
-    // Before it has its place among the ends: those behind it wait for nothing but the journal.
+    // Closed before the end gets its place: later ends then wait for nothing but the journal.
     const [closed] = await Promise.allSettled([rest === undefined ? closing : undefined]);
     if (closed.status === 'rejected') log.cleanupFailed(operation.record, closed.reason);
     const record = (place: string) =>
@@ -320,7 +321,8 @@ export class Operations {
         return operation.ended(outcome);
       });
     await this.#ends.inTurn(record, (final) => {
-      // Not before: who takes the name next must not be taken for what this made, after a crash.
+      // Not earlier: after a crash, a file that takes the name next must not be mistaken for this
+      // operation's result.
       if (rest === undefined) unlock();
       for (const step of undo) step();
       operation.finish(final);
@@ -329,7 +331,7 @@ export class Operations {
     });
   }
 
-  /** Everything but its end: the journal shows it as unfinished. */
+  /** Everything except its end: in the journal the operation stays unfinished. */
   async #suspend(operation: LiveOperation, admitted: Admitted, undo: readonly (() => void)[]): Promise<void> {
     const [closed] = await Promise.allSettled([admitted.close()]);
     this.suspended.set(operation.record.id, operation);

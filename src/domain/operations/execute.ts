@@ -29,7 +29,7 @@ export async function execute<S extends object, R extends OperationResult>(
   return tidied(outcome, tidy(), assignment.operation, ports.letGoMs);
 }
 
-/** What the daemon's end does to work that could go on, and its state folder. */
+/** Failures of resumable work that are caused by the daemon's end or by its state folder. */
 const NO_FAULT_OF_ITS_OWN: readonly Reason[] = ['SHUTTING_DOWN', 'AGENT_RESTARTED', 'STATE_UNAVAILABLE'];
 
 function isWorthKeeping({ error }: Outcome, after: readonly Reason[] | undefined): boolean {
@@ -51,7 +51,7 @@ async function attempt<S extends object, R extends OperationResult>(
     await run.step('admitted');
     await ticket.granted(operation.signal);
     operation.become('RUNNING', { startTime: ports.clock(), queuePosition: undefined });
-    // Not waited for: until the commit, recovery does the same for QUEUED and RUNNING.
+    // Not awaited: until the commit, recovery treats QUEUED and RUNNING alike.
     nowOrLater(ports.journal.put(operation.record)).catch((error: unknown) =>
       ports.log.cleanupFailed(operation.record, error),
     );
@@ -65,7 +65,7 @@ async function attempt<S extends object, R extends OperationResult>(
       run.warnAfterwards(cause);
       return { state: 'SUCCEEDED', result: run.passed, cause };
     }
-    // A cancel is a cancel, whatever the tool said when it was ended.
+    // A cancelled operation ends as cancelled, whatever the tool reported when it was ended.
     if (operation.signal.aborted) {
       const error = operation.cancelledFor ?? asHostlerError(operation.signal.reason);
       const suspended =

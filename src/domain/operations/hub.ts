@@ -3,45 +3,47 @@ import { deferred, orAborted, pause } from '../model/async.js';
 import { endPlace } from './ends.js';
 import { isFinal, type OperationRecord } from './record.js';
 
-/** Changes of state that a watcher may be behind; about 10 MB. */
+/** Limit of changes of state in a watcher's backlog; about 10 MB. */
 const MAX_BEHIND = 10_000;
 
 /**
- * After so long without a change that matches, a watcher hears how far it has come: what passed by
- * would be looked through again when it comes back.
+ * After this time without a matching change, a watcher is told its position, so that a resumed
+ * watch need not search through the changes it skipped.
  */
 const STANDS_MS = 5000;
 
 type Matches = (record: OperationRecord) => boolean;
 
-/** Where a watcher stands among the changes of state of a host: it has heard of all up to here. */
+/**
+ * A watcher's position in the changes of state of a host: it has received everything up to here.
+ */
 export interface WatchPosition {
   /** The place of the last end. */
   readonly ended: string;
-  /** A life of the daemon, and the number of the last change in it that was no end. */
+  /** A life of the daemon, and the number of its last change that was not an end. */
   readonly life: number;
   readonly moved: number;
 }
 
-/** A change, and where a watcher stands that has heard of it. */
+/** A change, and the position of a watcher that has received it. */
 export interface WatchedChange {
   readonly record: OperationRecord;
   readonly position: WatchPosition;
 }
 
-/** A change, or only how far a watcher has come to whom nothing new belongs. */
+/** A change, or only the new position of a watcher for which no change matched. */
 export type WatchedStep = WatchedChange | { readonly record?: never; readonly position: WatchPosition };
 
-/** Where a watch goes on. */
+/** The state from which a watch resumes. */
 export interface Resumption {
   readonly position: WatchPosition;
-  /** Operations that have ended behind one place and up to another, in this order. */
+  /** Operations that ended after one place and up to another, in this order. */
   readonly ended: (behind: string, upTo: string) => AsyncIterable<OperationRecord>;
 }
 
 /**
- * What one watcher of many operations has not been sent yet: every change of state, and the latest
- * progress.
+ * What has not yet been sent to one watcher of many operations: every change of state, and the
+ * latest progress.
  */
 class Backlog {
   states: WatchedChange[] = [];
@@ -62,7 +64,7 @@ class Backlog {
     this.changed.resolve();
   }
 
-  /** @param now where one stands who has heard of everything */
+  /** @param now the position of a watcher that has received everything */
   take(now: WatchPosition): WatchedChange[] {
     if (this.states.length > MAX_BEHIND)
       throw new HostlerError(
@@ -78,19 +80,19 @@ class Backlog {
 }
 
 /**
- * Hands every change of every operation to those who watch them all, and counts them, so that a
- * watch can go on where another one ended.
+ * Sends every change of every operation to the watchers of all operations, and numbers the changes,
+ * so that a watch can resume where another one ended.
  */
 export class OperationHub {
   readonly #backlogs = new Set<Backlog>();
-  /** Of each unfinished operation the number of its last change. */
+  /** For each unfinished operation the number of its last change. */
   readonly #moved = new Map<string, number>();
   #position: WatchPosition;
 
   /**
-   * @param intervalMs between two sendings to one watcher
+   * @param intervalMs minimum time between two sends to one watcher
    * @param life of the daemon
-   * @param standsMs after so long without a change a watcher hears how far it has come
+   * @param standsMs time without a change after which a watcher is told its position
    */
   constructor(
     private readonly intervalMs: number,
@@ -100,7 +102,7 @@ export class OperationHub {
     this.#position = { ended: endPlace(life, 0), life, moved: 0 };
   }
 
-  /** Where one stands who has heard of everything until now. */
+  /** The position of a watcher that has received everything until now. */
   get position(): WatchPosition {
     return this.#position;
   }
@@ -111,10 +113,10 @@ export class OperationHub {
   };
 
   /**
-   * First the unfinished operations given, then what happens; ends only by the signal. A watch that
-   * goes on has each operation once whose state has changed since, as it is now: those that have
-   * ended, then the unfinished ones. While nothing matches it says now and then how far it has
-   * come, if that is further than it said before.
+   * First sends the given unfinished operations, then changes; ends only by the signal. A resumed
+   * watch gets each operation whose state has changed since, once, in its current state: first
+   * those that have ended, then the unfinished ones. While nothing matches, it sends its position
+   * now and then, if that has advanced.
    */
   async *watch(
     unfinished: Iterable<OperationRecord>,
@@ -159,7 +161,7 @@ export class OperationHub {
     this.#position = { ...this.#position, moved };
   }
 
-  /** In the order of their last changes. In another life of the daemon all have changed since. */
+  /** In the order of their last changes. After a restart of the daemon all count as changed. */
   #changedSince(unfinished: Iterable<OperationRecord>, since: WatchPosition | undefined): WatchedChange[] {
     const known = since?.life === this.#position.life ? since.moved : 0;
     return [...unfinished]

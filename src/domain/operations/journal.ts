@@ -3,8 +3,8 @@ import type { FileIdentity } from '../ports/handles.js';
 import type { OperationRecord } from './record.js';
 
 /**
- * For what nobody has to wait for: when the journal cannot be written now it is written later, and
- * what it says until then is old but not wrong. Fails with everything else.
+ * For writes that need no wait: if the journal cannot be written now it is written later, and until
+ * then it is outdated but not wrong. Fails with all other errors.
  */
 export async function nowOrLater(writing: Promise<void>): Promise<void> {
   try {
@@ -21,12 +21,12 @@ export interface RequestKey {
   readonly requestId: string;
 }
 
-/** Something that an operation may have; a reason is that of its failure. */
+/** A property by which operations are searched; `reason` is that of a failure. */
 export type Trait =
   | { readonly kind: 'state' | 'method' | 'caller' | 'requestId' | 'reason'; readonly value: string }
   | { readonly kind: 'label'; readonly key: string; readonly value: string };
 
-/** Operations that have one trait at least of each group. No group: all. */
+/** Operations that have at least one trait of each group. No group: all. */
 export type TraitFilter = readonly (readonly Trait[])[];
 
 /** Ids between two others, in one of the two orders. */
@@ -41,12 +41,12 @@ export interface Span {
 /** All ids, oldest first. */
 export const ALL: Span = { after: '', before: '', newestFirst: false };
 
-/** What is left of a span behind an id of it. */
+/** The rest of a span after one of its ids. */
 export function restOf(span: Span, id: string): Span {
   return span.newestFirst ? { ...span, before: id } : { ...span, after: id };
 }
 
-/** Whether an id lies in a span, up to the id that was reached; unset: all of the span. */
+/** Whether an id lies in a span, up to the reached id; unset: in all of the span. */
 export function isPassed(id: string, { after, before, newestFirst }: Span, reached: string | undefined): boolean {
   if (id <= after || (before !== '' && id >= before)) return false;
   return reached === undefined || (newestFirst ? id >= reached : id <= reached);
@@ -58,11 +58,11 @@ export function inOrder(records: Iterable<OperationRecord>, { newestFirst }: Spa
 }
 
 export interface RecordPage {
-  /** In the order of the span. The caller skips those that do not have the traits. */
+  /** In the order of the span. The caller skips records that do not have the traits. */
   readonly records: readonly OperationRecord[];
   /**
-   * All that are wanted up to this id are in this page; the next one begins behind it. Unset: there
-   * are no more.
+   * This page has all matches up to this id; the next one begins after it. Unset: there are no
+   * more.
    */
   readonly reached: string | undefined;
 }
@@ -70,53 +70,56 @@ export interface RecordPage {
 /** Operations that have ended, in the order of their places. */
 export interface EndedPage {
   readonly records: readonly OperationRecord[];
-  /** All that are wanted up to this place are in this page. Unset: there are no more. */
+  /** This page has all matches up to this place. Unset: there are no more. */
   readonly reached: string | undefined;
 }
 
-/** The latest operation that made a file. */
+/** The latest operation that created a file. */
 export interface Maker extends Pick<OperationRecord, 'id' | 'caller' | 'labels' | 'addresses'> {
   readonly made: FileIdentity;
-  /** When it ended; unset: it has not. A file that was born later is another one. */
+  /** When it ended; unset: it has not. A file that was created later is another one. */
   readonly endTime?: number;
 }
 
-/** What made the file of an operation that was committed; undefined: it made none. */
+/** The creator of the file of a committed operation; undefined: it created none. */
 export function makerIn(record: OperationRecord): Maker | undefined {
   const { id, caller, labels, addresses, endTime, commit } = record;
   if (commit?.made === undefined || NOT_MADE.includes(commit.result.kind)) return undefined;
   return { id, caller, labels, addresses, made: commit.made, ...(endTime === undefined ? {} : { endTime }) };
 }
 
-/** Kinds of results of what had been there before. */
+/** Kinds of results whose file existed before. */
 export const NOT_MADE: readonly string[] = ['move'];
 
-/** Where operations are kept. Ids are ULIDs, so their order is the order of time. */
+/** Stores operations. Ids are ULIDs, so they sort by time. */
 export interface Journal {
-  /** The number of this life of the daemon, greater than those of the ones before. */
+  /** The number of this life of the daemon, greater than all earlier ones. */
   readonly life: number;
-  /** Fails with STATE_UNAVAILABLE while nothing can be written: nothing new may begin. */
+  /** Fails with STATE_UNAVAILABLE while nothing can be written: then no new work may begin. */
   assertWritable(): Promise<void>;
   /**
-   * Adds or replaces; durable, as far as this journal is durable at all, when resolved. Fails with
-   * STATE_UNAVAILABLE: then this journal answers as if it were written, and it is written as soon
-   * as that is possible.
+   * Adds or replaces a record; durable when resolved, as far as this journal is durable. Fails with
+   * STATE_UNAVAILABLE: the journal then answers as if the record were written, and writes it as
+   * soon as possible.
    */
   put(record: OperationRecord): Promise<void>;
-  /** What was put, or may have been, is not kept: it was refused, and is no operation. */
+  /**
+   * Discards a record that was, or may have been, put: the request was refused and is not an
+   * operation.
+   */
   forget(id: string): void;
   get(id: string): Promise<OperationRecord | undefined>;
-  /** The latest operation under this request id. */
+  /** The latest operation with this request id. */
   findRequest(key: RequestKey): Promise<OperationRecord | undefined>;
-  /** What a daemon before us left behind. */
+  /** Operations that an earlier daemon left unfinished. */
   unfinished(): Promise<readonly OperationRecord[]>;
-  /** At most so many of the span; a page may be shorter although there are more. */
+  /** At most `limit` records of the span; a page may be shorter although there are more. */
   page(wanted: TraitFilter, span: Span, limit: number): Promise<RecordPage>;
   /**
-   * At most so many of those that have ended behind one place and up to another; a page may be
-   * shorter although there are more. Undefined: the history does not go back to that place.
+   * At most `limit` operations that ended after one place and up to another; a page may be shorter
+   * although there are more. Undefined: the history does not go back to that place.
    */
   ended(wanted: TraitFilter, behind: string, upTo: string, limit: number): Promise<EndedPage | undefined>;
-  /** Of each file the operation that made it, where one has succeeded. In any order. */
+  /** For each file the operation that created it, if one has succeeded. In any order. */
   makersOf(files: readonly FileIdentity[]): Promise<readonly Maker[]>;
 }

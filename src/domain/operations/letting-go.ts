@@ -1,5 +1,5 @@
 /**
- * An operation ends in bounded time after its cancel and after its work, whatever filesystem does
+ * Ends an operation in bounded time after its cancel and after its work, even if a filesystem does
  * not answer.
  */
 import { orAborted, pause } from '../model/async.js';
@@ -8,9 +8,9 @@ import { storeError } from './record.js';
 import type { Outcome } from './engine-ports.js';
 
 /**
- * How an operation ended. One that was cancelled and whose work has not come back after so long has
- * ended all the same: its work is the outcome's `rest`, which removes what it has made as soon as
- * it can. One that the daemon suspends is waited for: its drain has a limit of its own.
+ * How an operation ended. If a cancelled one's work has not returned after the limit, the operation
+ * ends anyway: its work becomes the outcome's `rest`, which removes its files as soon as it can. A
+ * suspended operation is awaited without this limit: the drain has its own.
  * @param whole never rejects
  */
 export async function orLetGo(whole: Promise<Outcome>, operation: LiveOperation, letGoMs: number): Promise<Outcome> {
@@ -27,7 +27,7 @@ export async function orLetGo(whole: Promise<Outcome>, operation: LiveOperation,
   return { state: 'CANCELLED', error: storeError(why), cause: why, rest: done };
 }
 
-/** The same for what follows the end of the work. @param tidy never rejects */
+/** The same for the steps after the end of the work. @param tidy never rejects */
 export async function tidied(
   outcome: Outcome,
   tidy: Promise<void>,

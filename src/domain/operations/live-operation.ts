@@ -12,14 +12,11 @@ import {
   type Warning,
 } from './record.js';
 
-/**
- * Most warnings of an operation; what a source or a disk repeats over and over is reported within
- * these.
- */
+/** Limit of warnings of an operation; repeated warnings of a source or disk count once. */
 const MOST_WARNINGS = 64;
-/** Most sets of labels that a shared operation carries; each may have 8 KiB. */
+/** Limit of label sets of a shared operation; each may have 8 KiB. */
 const MOST_WAITERS = 32;
-/** What is counted in one of these is not what was counted before it. */
+/** Phases whose counters start again: they do not continue those of the phase before. */
 const MOVING: readonly OperationPhase[] = ['DOWNLOADING', 'EXPANDING', 'CONVERTING', 'COPYING'];
 const NOTHING_YET = { doneBytes: 0n, skippedBytes: 0n };
 
@@ -30,12 +27,12 @@ function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<stri
 
 type Change = Partial<Omit<OperationRecord, 'id' | 'method' | 'caller' | 'spec' | 'state'>>;
 /**
- * How a call ends that waits for an operation: its caller goes, or the daemon cannot send the
+ * How a call that waits for an operation ends: its caller leaves, or the daemon cannot send the
  * answer.
  */
 export type Leaving = 'CANCELLED' | 'CALLER_DEADLINE' | 'unanswered';
 
-/** Who leaves says so by the signal; a call that ends otherwise could not be answered. */
+/** A caller that leaves aborts the signal; otherwise the answer could not be sent. */
 export function leavingBy(signal: AbortSignal): Leaving {
   if (!signal.aborted) return 'unanswered';
   return asHostlerError(signal.reason).reason === 'CALLER_DEADLINE' ? 'CALLER_DEADLINE' : 'CANCELLED';
@@ -55,8 +52,8 @@ export class LiveOperation {
   #callers = 0;
   #pendingCancel: HostlerError | undefined;
   /**
-   * Why it is being cancelled: the last word counts, and a caller's word outweighs that the daemon
-   * stops.
+   * Why it is being cancelled: the last reason counts, but a caller's reason outweighs the daemon's
+   * stop.
    */
   #why: HostlerError | undefined;
   /** Set when the next start of the daemon will resume it. */
@@ -64,7 +61,7 @@ export class LiveOperation {
   #suspended: HostlerError | undefined;
   readonly #finished = deferred<OperationRecord>();
   readonly #abort = new AbortController();
-  /** What a cancel or failure took away, for the answer to CancelOperation. */
+  /** Paths that a cancel or failure removed, for the answer to CancelOperation. */
   readonly removedPaths: string[] = [];
   readonly endedPids: number[] = [];
 
@@ -76,7 +73,7 @@ export class LiveOperation {
     this.#record = record;
   }
 
-  /** From now on listeners hear of it; what was refused before was no operation. */
+  /** From now on listeners are notified; a request that was refused before was not an operation. */
   announce(): void {
     this.#announced = true;
     this.listener(this.#record, true);
@@ -90,21 +87,21 @@ export class LiveOperation {
     return this.#abort.signal;
   }
 
-  /** Why it is being cancelled; undefined when it is not. */
+  /** Why it is being cancelled; undefined if it is not. */
   get cancelledFor(): HostlerError | undefined {
     return this.#why;
   }
 
   /**
-   * Resolved when this daemon is done with it: with the final record, or with the last one of an
-   * operation that is suspended.
+   * Resolves when this daemon is finished with it: with the final record, or with the last record
+   * of a suspended operation.
    */
   get finished(): Promise<OperationRecord> {
     return this.#finished.promise;
   }
 
   /**
-   * Its final record. Fails with SHUTTING_DOWN when the daemon stops and the next start resumes the
+   * Its final record. Fails with SHUTTING_DOWN if the daemon stops and the next start resumes the
    * operation.
    */
   async ending(): Promise<OperationRecord> {
@@ -113,27 +110,25 @@ export class LiveOperation {
     return record;
   }
 
-  /**
-   * A finished operation does not change: it may have been released, and its work may be resumed.
-   */
+  /** No effect on a finished operation: it may have been released, or its work may be resumed. */
   update(change: Change): void {
     if (isFinal(this.#record.state)) return;
     this.#set({ ...this.#record, ...change, eventTime: this.clock() }, false);
   }
 
-  /** One that it has already is not added; of too many the oldest go. */
+  /** A repeated warning is not added; beyond the limit the oldest are dropped. */
   warn({ reason, message }: Warning): void {
     const { warnings } = this.#record;
     if (warnings.some((earlier) => earlier.reason === reason && earlier.message === message)) return;
     this.update({ warnings: [...warnings, { reason, message }].slice(-MOST_WARNINGS) });
   }
 
-  /** What it waits for before it tries again. */
+  /** Records the wait before the next attempt. */
   retry(waiting: RetryWait | undefined): void {
     if (waiting !== this.#record.retry) this.update({ retry: waiting });
   }
 
-  /** It works for another operation too, which has these labels. */
+  /** Adds the labels of another operation that shares this one. */
   shareWith(labels: Readonly<Record<string, string>>): void {
     const { waiters = [] } = this.#record;
     const isKnown = waiters.some((each) => sameLabels(each, labels));
@@ -145,7 +140,7 @@ export class LiveOperation {
     this.#set({ ...this.#record, ...change, state, eventTime: this.clock() }, true);
   }
 
-  /** The final record, not yet announced: it goes into the journal first. */
+  /** The final record, not yet announced: it is written to the journal first. */
   ended({ state, ...rest }: Change & { readonly state: OperationState }): OperationRecord {
     assertTransition(this.#record.state, state);
     return { ...atRest(this.#record, this.clock()), ...rest, state };
@@ -168,8 +163,8 @@ export class LiveOperation {
   }
 
   /**
-   * This daemon is done with an operation that the next start resumes: watchers get an error, and
-   * it has no end yet.
+   * This daemon is finished with an operation that the next start resumes: watchers get an error,
+   * and the operation has no end yet.
    */
   suspend(): void {
     if (this.#suspension === undefined) this.decideToSuspend();
@@ -179,8 +174,8 @@ export class LiveOperation {
   }
 
   /**
-   * Progress of a phase that moves data begins at 0. A phase that must not be torn holds a cancel
-   * back until the next one that can.
+   * The progress of a phase that moves data begins at 0. A phase that must not be interrupted
+   * delays a cancel until the next phase that can be.
    */
   enter(phase: OperationPhase, cancellable: boolean): void {
     const anew = MOVING.includes(phase) && this.#record.phase !== phase;
@@ -189,8 +184,7 @@ export class LiveOperation {
   }
 
   /**
-  /**
-   * A caller waits for the result. Returns the function to call when its call ends. When the last
+   * A caller waits for the result. Returns a function to call when its call ends. When the last
    * caller leaves, the operation is cancelled, unless one caller detached. A caller whose answer
    * could not be sent has not left: the operation continues, and the caller can ask for it later. A
    * new caller withdraws a cancel that the last one caused and that has not begun yet.
@@ -226,9 +220,9 @@ export class LiveOperation {
   }
 
   /**
-   * Asks the work to end; `finished` says when it has. One that ends because the daemon stops is
-   * cancelled for good. Fails with NOT_CANCELLABLE, and with SHUTTING_DOWN when it is too late for
-   * that.
+   * Requests the end of the work; `finished` resolves when it has ended. An operation that ends
+   * because the daemon stops becomes cancelled. Fails with NOT_CANCELLABLE, and with SHUTTING_DOWN
+   * if it is too late for that.
    */
   cancel(reason: HostlerError): void {
     if (this.#suspension !== undefined) throw this.#suspension;
@@ -251,8 +245,8 @@ export class LiveOperation {
   }
 
   /**
-   * The latest record at once, then the latest whenever it has changed, not too often; the final
-   * one always.
+   * The latest record at once, then the latest after each change, at a limited rate; the final one
+   * always.
    */
   async *watch(signal: AbortSignal, intervalMs: number): AsyncGenerator<OperationRecord, void> {
     for (let seen = -1; ;) {

@@ -6,13 +6,13 @@ import type { Paths } from '../ports/paths.js';
 import type { Admitted } from './admitted.js';
 import type { Use } from './verb.js';
 
-/** Others may make the same folders: so often it is looked again. */
+/** Limit of attempts, because other processes may create the same folders. */
 const TRIES = 10;
 const LOOKS_AT_ONCE = 16;
 
 /**
- * The folder itself where it is there already, also behind a link; else the topmost one that is
- * missing, and the names below it. Fails with TARGET_EXISTS where something else has the name.
+ * The folder itself if it exists, also behind a link; otherwise the topmost missing folder, and the
+ * names below it. Fails with TARGET_EXISTS if another kind of entry has the name.
  */
 export async function resolveFolder(use: Use & { role: 'folder' }, admitted: Admitted, paths: Paths): Promise<void> {
   const { address } = use;
@@ -23,14 +23,14 @@ export async function resolveFolder(use: Use & { role: 'folder' }, admitted: Adm
       if (there.kind !== 'folder') throw taken(address);
       return;
     }
-    // Names below what is missing are not walked.
+    // Names below a missing folder cannot be walked.
     await paths.assertNameable(address);
     if (await resolveMissing(use, admitted, paths)) return;
   }
   throw new HostlerError('PATH_BUSY', `others make and remove folders above ${address}`, { facts: { path: address } });
 }
 
-/** False when somebody made one of the folders meanwhile. */
+/** False if another process created one of the folders in the meantime. */
 async function resolveMissing(
   { address, parents }: Use & { role: 'folder' },
   admitted: Admitted,
@@ -38,7 +38,7 @@ async function resolveMissing(
 ): Promise<boolean> {
   const below: string[] = [];
   for (let at = address; ; at = asAddress(dirname(at))) {
-    // A path can name two thousand folders.
+    // A path can have two thousand folders.
     if (below.length % LOOKS_AT_ONCE === LOOKS_AT_ONCE - 1) await breathe();
     const found = paths.place(at, 'name');
     const topmost = await (parents ? found.catch(but('PARENT_NOT_FOUND')) : found);

@@ -3,13 +3,11 @@ import { HostlerError, asHostlerError } from '../model/errors.js';
 import { deferred, orAborted, type Deferred } from '../model/async.js';
 import type { OperationRecord } from './record.js';
 
-/** An operation that stands open, or the record of one that has succeeded. */
+/** An open session's operation, or the record of one that has succeeded. */
 export type Stood<T> =
   { readonly id: string; readonly item: T } | { readonly id: string; readonly ended: OperationRecord };
 
-/**
- * What operations keep open for callers to come back to, by the operation's id: uploads, exports.
- */
+/** Sessions of operations that callers come back to, by the operation's id: uploads, exports. */
 export class OpenSessions<T> {
   readonly #open = new Map<string, T>();
   readonly #awaited = new Map<string, Set<Deferred<T>>>();
@@ -22,7 +20,7 @@ export class OpenSessions<T> {
     return [...this.#open];
   }
 
-  /** For the verb: callers find the item for as long as `until` takes. */
+  /** For the verb: callers can find the item until `until` settles. */
   async keep<R>(id: string, item: T, until: () => Promise<R>): Promise<R> {
     this.#open.set(id, item);
     for (const { resolve } of this.#awaited.get(id) ?? []) resolve(item);
@@ -35,8 +33,8 @@ export class OpenSessions<T> {
 
   /**
    * Starts the operation and waits until its session is registered; then the operation continues
-   * without the caller. Returns the record instead of an operation that has succeeded already.
-   * Rejects with the operation's error if it ends first.
+   * without the caller. Returns the record instead if the operation has already succeeded. Rejects
+   * with the operation's error if it ends first.
    */
   async start(begin: (caller: Caller) => AsyncGenerator<OperationRecord, void>, caller: Caller): Promise<Stood<T>> {
     const enough = new AbortController();
@@ -55,10 +53,13 @@ export class OpenSessions<T> {
     }
   }
 
-  /** What an operation keeps, as soon as it does; undefined when it has ended before. */
+  /**
+   * The session of an operation, as soon as it is registered; undefined if the operation ended
+   * before.
+   */
   async opened(id: string, ended: Promise<unknown>, signal: AbortSignal): Promise<T | undefined> {
     const none = ended.then(() => undefined);
-    none.catch(() => undefined); // avoids unhandledRejection; thrown below if somebody waits
+    none.catch(() => undefined); // avoids unhandledRejection; thrown below if a caller waits
     const now = this.#open.get(id);
     if (now !== undefined) return now;
     signal.throwIfAborted();
@@ -74,7 +75,7 @@ export class OpenSessions<T> {
   }
 }
 
-/** Throws what the operation ends with. */
+/** Throws the error that the operation ends with. */
 async function toTheEnd(
   records: AsyncIterator<OperationRecord, void>,
   hear: (record: OperationRecord) => void,
@@ -83,8 +84,8 @@ async function toTheEnd(
 }
 
 /**
- * Waits until `done`, or until nobody has come for so long. Fails with EXPIRED, and with the
- * signal's reason.
+ * Waits until `done`, or until no caller was connected for the given time. Fails with EXPIRED, and
+ * with the signal's reason.
  */
 export async function untilIdle<R>(
   done: Promise<R>,
@@ -110,5 +111,5 @@ export async function untilIdle<R>(
   }
 }
 
-/** setTimeout takes no more. */
+/** The maximum of setTimeout. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -93,15 +93,12 @@ export class OperationRun implements Run {
     await this.ports.step(this.operationId, this.method, name);
   }
 
-  /**
-   * The result of what is past the point of no return: from then on nothing makes the operation a
-   * failure.
-   */
+  /** The result after the point of no return: from then on the operation cannot fail. */
   get passed(): OperationResult | undefined {
     return this.#passed;
   }
 
-  /** A step after which nothing makes the operation a failure. */
+  /** A step after which the operation cannot fail. */
   async mark(name: StepName): Promise<void> {
     try {
       await this.ports.step(this.operationId, this.method, name);
@@ -140,7 +137,7 @@ export class OperationRun implements Run {
     await this.assignment.admitted.askUnheld();
   }
 
-  /** The same when the verb is over; what was committed stays, no matter what fails then. */
+  /** The same check when the verb is over; committed work stays, whatever fails then. */
   async assertFreeToTheEnd(): Promise<void> {
     if (this.#passed === undefined) await this.assertSourcesFree();
   }
@@ -183,7 +180,7 @@ export class OperationRun implements Run {
     return result;
   }
 
-  /** What failed after the point of no return. */
+  /** Reports a failure after the point of no return as a warning. */
   warnAfterwards(cause: unknown): void {
     const { reason, message } = asHostlerError(cause);
     this.ports.log.cleanupFailed(this.assignment.operation.record, cause);
@@ -191,7 +188,7 @@ export class OperationRun implements Run {
     this.warn({ reason: 'AFTERWARDS_FAILED', message: text });
   }
 
-  /** The same evidence decides as after a crash. */
+  /** Decides by the same evidence as after a crash. */
   async #tookEffect(commit: Commit, error: unknown): Promise<boolean> {
     if (!mayHaveActed(commit, error)) return false;
     try {
@@ -205,7 +202,7 @@ export class OperationRun implements Run {
   async reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef | Taker): Promise<() => void> {
     await this.step('reserve');
     const { storage, directory, directoryIdentity } = this.target(target);
-    // A device has its space; the verb that writes onto it checks whether it is large enough.
+    // A device needs no new space; the verb that writes to it checks whether it is large enough.
     if (needBytes === 0n || storage === 'device') return () => undefined;
     const takenBytes = async () => {
       if (taker !== undefined && 'takenBytes' in taker) return taker.takenBytes();
@@ -270,7 +267,7 @@ export class OperationRun implements Run {
     );
     const made = this.#made;
     const isMade = (file: FileIdentity) => made !== undefined && sameFile(file, made);
-    // What got another name is the file that it was, with its mark.
+    // A renamed file is the same file, and keeps its mark.
     const replaced = before.filter((file) => !isMade(file));
     const isNew = replaced.length === before.length;
     return this.marks.clear(replaced, isNew ? made : undefined, (error) => {
@@ -285,7 +282,7 @@ export class OperationRun implements Run {
       if (child === undefined && this.signal.aborted && pid !== undefined) operation.endedPids.push(pid);
       operation.update({ pid: child?.pid, pidStart: child?.start });
       if (child === undefined) return;
-      // Not waited for: it only helps to find the child after a crash that the child outlived.
+      // Not awaited: it only helps to find a child that outlives a crash.
       nowOrLater(this.ports.journal.put(operation.record)).catch((error: unknown) =>
         this.ports.log.cleanupFailed(operation.record, error),
       );

@@ -3,16 +3,16 @@ import type { Clock } from '../ports/images.js';
 import type { Counters, Progress } from './record.js';
 import { isPlanted } from '../model/planted-faults.js';
 
-/** The rate is that of about so long. */
+/** Time over which the rate is averaged. */
 const WINDOW_MS = 5000;
-/** Below this a rate is noise. */
+/** Over a shorter time a rate is noise. */
 const MIN_SPAN_MS = 500;
 /** Reading more often shows nothing new. */
 const MAX_ETA_MS = 366n * 24n * 3600n * 1000n;
 
 /**
- * Turns what a verb has counted into progress: the one place where progress is made, so that none
- * of its numbers is negative, more than a counter holds, or beyond its total.
+ * Turns a verb's counters into progress. Progress is built only here, so that no number is
+ * negative, too large for its field, or above its total.
  */
 export class ProgressMeter {
   #samples: { readonly time: number; readonly done: bigint }[] = [];
@@ -27,7 +27,7 @@ export class ProgressMeter {
 
   measure(counted: Counters): Progress {
     const counters = inRange(counted);
-    // Of other work, such as a verification that is over.
+    // The total of other work, such as a finished verification.
     if (counted.totalBytes !== this.#total) this.reset();
     this.#total = counted.totalBytes;
     const rate = this.#rate(counters.doneBytes);
@@ -37,8 +37,8 @@ export class ProgressMeter {
   }
 
   /**
-   * Undefined until there is one: also after a transfer has begun again, and after the clock was
-   * set back.
+   * Undefined until there is one: also after a transfer started again, and after the clock was set
+   * back.
    */
   #rate(done: bigint): bigint | undefined {
     const time = this.clock();
@@ -53,7 +53,7 @@ export class ProgressMeter {
   }
 }
 
-/** A total that was passed was an estimate. */
+/** A total that was exceeded was an estimate. */
 function inRange({ doneBytes, totalBytes, skippedBytes, doneItems, totalItems }: Counters): Counters {
   const done = isPlanted('progress-goes-back') ? rest(totalBytes ?? 0n, doneBytes) : doneBytes;
   const [bytes, items] = [uint64(done), doneItems === undefined ? undefined : uint64(doneItems)];

@@ -12,10 +12,10 @@ import type { KeptEntry } from './recovery/resume-entries.js';
 import { lineShownTo, shownTo } from './shown.js';
 import type { KeptLines, OperationLines } from '../ports/operation-lines.js';
 
-/** As the journal has them: some 230 operations, which are put into bytes in 5 ms. */
+/** Size as in the journal: about 230 operations, which are serialised in 5 ms. */
 const MAX_PAGE_CHARACTERS = 512 * 1024;
 
-/** Asked for of the journal at once: each is read from JSON, in 0.1 ms. */
+/** Records that are requested from the journal at once: each is parsed from JSON in 0.1 ms. */
 const PIECE = 20;
 
 /** Operations that a page may skip; the next page continues after them. */
@@ -26,27 +26,27 @@ export interface OperationFilter {
   readonly states: readonly OperationState[];
   readonly methods: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Empty: anybody. */
+  /** Empty: any caller. */
   readonly caller: string;
-  /** Only those that left something for later. */
+  /** Only operations that left data for later. */
   readonly keptOnly: boolean;
-  /** Of failures. */
+  /** Reasons of failures. */
   readonly reasons: readonly string[];
-  /** Empty: any, also none. */
+  /** Empty: any, or none. */
   readonly requestId: string;
-  /** Admitted then or later, and before then; in ms after 1970. */
+  /** Admitted at or after `sinceMs`, and before `untilMs`; in ms after 1970. */
   readonly sinceMs?: number | undefined;
   readonly untilMs?: number | undefined;
 }
 
 /** Where a page begins. */
 export interface PageStart {
-  /** The last operation of the page before; empty: the first page. */
+  /** The last operation of the previous page; empty: the first page. */
   readonly behind: string;
   readonly newestFirst: boolean;
 }
 
-/** What a cancel came to. */
+/** The outcome of a cancel. */
 export interface Cancelled {
   readonly id: string;
   readonly state: OperationState;
@@ -54,7 +54,7 @@ export interface Cancelled {
   readonly endedPids: readonly number[];
 }
 
-/** Looking at, waiting for and ending operations. */
+/** Reads, watches and cancels operations. */
 export class OperationQueries {
   constructor(
     private readonly operations: Operations,
@@ -62,7 +62,7 @@ export class OperationQueries {
     private readonly lines: OperationLines,
   ) {}
 
-  /** Fails with OPERATION_NOT_FOUND, also where it is not for this caller to see. */
+  /** Fails with OPERATION_NOT_FOUND, also if this caller may not see it. */
   async get(id: string, caller: Caller): Promise<OperationRecord> {
     const record = this.operations.live.get(id)?.record ?? (await this.operations.ports.journal.get(id));
     if (record === undefined || !maySee(record, caller))
@@ -70,7 +70,7 @@ export class OperationQueries {
     return shownTo(record, caller);
   }
 
-  /** Its lines of the log that are still known. Fails with OPERATION_NOT_FOUND. */
+  /** The log lines of an operation that are still known. Fails with OPERATION_NOT_FOUND. */
   async log(id: string, caller: Caller): Promise<KeptLines> {
     const record = await this.get(id, caller);
     const { lines, isPartial } = this.lines.of(id) ?? { lines: [], isPartial: true };
@@ -78,8 +78,8 @@ export class OperationQueries {
   }
 
   /**
-   * A page, and the operation that the next one begins behind; empty at the end. It may be short,
-   * or empty, and not be the last one.
+   * A page, and the operation after which the next one begins; empty at the end. A page may be
+   * short, or empty, without being the last one.
    */
   async list(
     filter: OperationFilter,
@@ -104,7 +104,7 @@ export class OperationQueries {
     return { records, next: '' };
   }
 
-  /** What may match, in the order of the list, with unfinished ones as they are now. */
+  /** Possible matches, in the order of the list; unfinished operations in their current state. */
   async *#pages(
     filter: OperationFilter,
     start: PageStart,
@@ -145,15 +145,12 @@ export class OperationQueries {
         yield shownTo(each, caller);
   }
 
-  /** Where a watch begins that misses nothing that happens from now on. */
+  /** The position from which a watch misses no later change. */
   get position(): WatchPosition {
     return this.operations.hub.position;
   }
 
-  /**
-   * Changes from now on, or since the position that an earlier watch had. Fails with
-   * CURSOR_TOO_OLD.
-   */
+  /** Changes from now on, or since the position of an earlier watch. Fails with CURSOR_TOO_OLD. */
   async *watchAll(
     filter: OperationFilter,
     since: WatchPosition | undefined,
@@ -162,7 +159,7 @@ export class OperationQueries {
     const { live, hub } = this.operations;
     const now = [...live.values()].map(({ record }) => record);
     const wanted = (record: OperationRecord) => isFor(filter, record, caller);
-    // The journal was lost, and with it the lives that are not over yet.
+    // The journal was lost: it has no life, or no end, as late as that of the position.
     if (since !== undefined && (since.ended > hub.position.ended || since.life > hub.position.life)) throw tooOld();
     const ended = (behind: string, upTo: string) =>
       this.#endedBehind(wantedBy(filter, caller), behind, upTo, caller.signal);
@@ -187,10 +184,10 @@ export class OperationQueries {
   }
 
   /**
-   * Resolved when children and files are gone. By labels, those of others are passed over, and
-   * those that others share: they end when nobody waits for them. Fails
-   * with OPERATION_NOT_FOUND, METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with
-   * SHUTTING_DOWN when the next start resumes one of them.
+   * Resolves when child processes and files are gone. By labels, operations of other callers are
+   * skipped, and so are shared ones: they end when no operation waits for them. Fails with
+   * OPERATION_NOT_FOUND, METHOD_NOT_ALLOWED (by id), NOT_CANCELLABLE (by id), and with
+   * SHUTTING_DOWN if the next start resumes one of them.
    */
   async cancel(id: string, labels: Readonly<Record<string, string>>, caller: Caller): Promise<Cancelled[]> {
     const byLabels = Object.keys(labels).length > 0;
@@ -213,7 +210,8 @@ export class OperationQueries {
     );
     const refusals = meant.flatMap((operation) => refusalOf(operation, caller));
     if (!byLabels && refusals[0] !== undefined) throw refusals[0];
-    // Also those that must not be torn now: they end soon, and the answer says how.
+    // Operations that must not be interrupted now are awaited too: they end soon, and the answer
+    // tells how.
     const ended = await Promise.allSettled(meant.map((operation) => this.#ended(operation)));
     const dropped = byLabels ? await this.#dropLabelled(labels, caller) : [];
     const lost = ended.find((each) => each.status === 'rejected');
@@ -222,7 +220,7 @@ export class OperationQueries {
   }
 
   /**
-   * What a cancel came to, with what was kept for later: a daemon that stops keeps more than a
+   * The outcome of a cancel, with the data kept for later: a stop of the daemon keeps more than a
    * cancel does.
    */
   async #ended(operation: LiveOperation): Promise<Cancelled> {
@@ -232,7 +230,7 @@ export class OperationQueries {
     return { id, state, removedPaths: [...removedPaths, ...kept], endedPids };
   }
 
-  /** What an operation that has ended left for later. */
+  /** Data that an ended operation left for later. */
   kept(id: string): { readonly bytes: bigint; readonly expireMs: number } | undefined {
     const entry = this.keptWork.entries.find(({ operationId }) => operationId === id);
     const { ttlMs } = this.operations.ports.resumes.limits;
@@ -257,7 +255,7 @@ export class OperationQueries {
   }
 }
 
-/** About as long as it is in the journal. */
+/** Approximately its length in the journal. */
 function charactersOf(record: OperationRecord): number {
   return JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)).length;
 }
@@ -274,7 +272,7 @@ function notYours({ id, caller: owner }: OperationRecord, { identity }: Caller):
   });
 }
 
-/** Whether a caller sees that it matches: not by what is hidden from the caller. */
+/** Whether the operation matches, judged only by what the caller may see. */
 function isFor(filter: OperationFilter, record: OperationRecord, caller: Caller): boolean {
   return maySee(record, caller) && matches(filter, shownTo(record, caller));
 }
@@ -292,7 +290,7 @@ function matches(filter: OperationFilter, record: OperationRecord): boolean {
   );
 }
 
-/** An id is made a moment after the time at which its operation was admitted. */
+/** Limit of the time between an operation's admission and the creation of its id. */
 const ID_LATE_MS = 1000;
 
 function spanOf({ sinceMs, untilMs }: OperationFilter, { behind, newestFirst }: PageStart): Span {
@@ -306,7 +304,7 @@ function spanOf({ sinceMs, untilMs }: OperationFilter, { behind, newestFirst }: 
   return isBeyond ? whole : restOf(whole, behind);
 }
 
-/** What the journal is asked for. An unfinished operation is found whatever its state is now. */
+/** The search in the journal. An unfinished operation is found in whatever state it is now. */
 function wantedBy(
   { states, methods, caller: owner, labels, reasons, requestId }: OperationFilter,
   { identity, grant }: Caller,

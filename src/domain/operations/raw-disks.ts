@@ -4,28 +4,35 @@ import type { ImageInfo } from '../model/image-info.js';
 import type { CopyResult, FetchResult, OperationResult } from './results.js';
 import type { FileIdentity } from '../ports/handles.js';
 
-/** A disk that this daemon has made as raw, or that one who may change it has declared so. */
+/**
+ * A disk that this daemon created as raw, or that was declared as raw by a caller who may change
+ * it.
+ */
 export interface RawDisk extends FileIdentity {
-  /** Tells it from a later file that got its inode number. */
+  /** Distinguishes it from a later file with the same inode number. */
   readonly birthTimeNs: bigint;
-  /** A guest cannot change it; who makes an image of the file does. */
+  /** A guest cannot change the length; a process that turns the file into an image does. */
   readonly lengthBytes: bigint;
 }
 
-/** Where they are kept. Fails with STATE_UNAVAILABLE: then it is written later. */
+/** Stores raw disks. Fails with STATE_UNAVAILABLE: the entry is then written later. */
 export interface RawDiskStore {
   rawDisks(): Promise<readonly RawDisk[]>;
   putRawDisk(disk: RawDisk): Promise<void>;
   removeRawDisk(disk: RawDisk): Promise<void>;
 }
 
-/** The oldest are forgotten: then what is in them counts as what it claims to be. */
+/**
+ * Beyond the limit the oldest are forgotten: their content then counts as the format that it
+ * claims.
+ */
 const MOST = 65_536;
 
 /**
- * Disks that are known to be raw, because this daemon made them so, or because they were declared
- * so when they held no image: whatever a guest writes into one, it names no base. Known is a file
- * by device, inode, time of birth and length; what differs in any of them is not known.
+ * Disks that are known to be raw, because this daemon created them so, or because they were
+ * declared so while they held no image: whatever a guest writes into one, it names no base. A disk
+ * is identified by device, inode, birth time and length; a file that differs in any of them is not
+ * known.
  */
 export class RawDisks {
   readonly #disks = new Map<string, RawDisk>();
@@ -42,8 +49,8 @@ export class RawDisks {
   }
 
   /**
-   * What was published, if it is raw: it was made so, or has the bytes of these sources as they
-   * are. Nobody waits for the journal: a disk that it does not know is one that may name a base.
+   * Records a published file if it is raw: created so, or an unchanged copy of these sources. The
+   * journal is not awaited: an unknown disk only counts as one that may name a base.
    */
   note(made: Omit<Made, 'lengthBytes'> | undefined, result: OperationResult, sources: Files): void {
     if (made === undefined) return;
@@ -52,14 +59,14 @@ export class RawDisks {
       this.#add({ ...made, lengthBytes: result.lengthBytes });
   }
 
-  /** What was changed where it is: a disk that was known stays so at its new length. */
+  /** Records an image that was changed in place: a known disk stays known at its new length. */
   changed(files: Files, result: OperationResult): void {
     if (!madeAsRaw(result)) return;
     const before = files.get(result.info.address);
     if (before !== undefined && this.knows(before)) this.#add({ ...before, lengthBytes: result.info.fileLengthBytes });
   }
 
-  /** Who may change it says that it is raw, and it holds no image now. */
+  /** Records a file that a caller who may change it declares as raw, while it holds no image. */
   readonly declare = (file: Made): void => {
     if (!this.knows(file)) this.#add(file);
   };
@@ -67,7 +74,7 @@ export class RawDisks {
   #add({ device, inode, birthTimeNs, lengthBytes }: Made): void {
     if (birthTimeNs === undefined) return;
     const disk = { device, inode, birthTimeNs, lengthBytes };
-    // At the end, also where another disk had this inode: the first is the oldest.
+    // Moved to the end, also if another disk had this inode: the first entry is the oldest.
     this.#disks.delete(keyOf(disk));
     this.#disks.set(keyOf(disk), disk);
     this.#later(this.store.putRawDisk(disk));
@@ -87,19 +94,19 @@ export class RawDisks {
   }
 }
 
-/** A result that says of an image that it is raw. */
+/** The raw disk in a result. */
 function madeAsRaw(
   result: OperationResult,
 ): result is Extract<OperationResult, { readonly info?: ImageInfo }> & { readonly info: ImageInfo } {
   return 'info' in result && result.info.format === 'raw';
 }
 
-/** Bytes as they were, whatever they are. */
+/** A result whose bytes are an unchanged copy. */
 function isCopy(result: OperationResult): result is CopyResult | FetchResult {
   return result.kind === 'copy' || (result.kind === 'fetch' && result.info === undefined);
 }
 
-/** By the address that the operation has for each. */
+/** By the addresses that the operation uses. */
 type Files = ReadonlyMap<ImageAddress, Made>;
 
 type Made = FileIdentity & { readonly birthTimeNs?: bigint; readonly lengthBytes: bigint };

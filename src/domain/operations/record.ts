@@ -7,12 +7,12 @@ import type { SpanContext } from '../model/span.js';
 export const OPERATION_STATES = ['QUEUED', 'RUNNING', 'CANCELLING', 'SUCCEEDED', 'FAILED', 'CANCELLED'] as const;
 
 /**
- * UNKNOWN: another version of the daemon wrote the record, and this one does not know how it
- * stands; nothing acts on it.
+ * UNKNOWN: another version of the daemon wrote the record, and this one does not know the state;
+ * nothing acts on it.
  */
 export type OperationState = (typeof OPERATION_STATES)[number] | 'UNKNOWN';
 
-/** The one table of how states follow each other. */
+/** The allowed transitions between states. */
 const NEXT: Readonly<Record<OperationState, readonly OperationState[]>> = {
   QUEUED: ['RUNNING', 'CANCELLING', 'FAILED'],
   RUNNING: ['CANCELLING', 'SUCCEEDED', 'FAILED'],
@@ -29,7 +29,7 @@ export function isFinal(state: OperationState): boolean {
   return NEXT[state].length === 0;
 }
 
-/** Fails with BUG when an operation cannot go from one state to the other. */
+/** Fails with BUG if an operation cannot go from one state to the other. */
 export function assertTransition(from: OperationState, to: OperationState): void {
   if (!NEXT[from].includes(to)) throw new HostlerError('BUG', `an operation went from ${from} to ${to}`);
 }
@@ -50,7 +50,7 @@ export const OPERATION_PHASES = [
 ] as const;
 export type OperationPhase = (typeof OPERATION_PHASES)[number];
 
-/** Absolute counters; totals are unset while unknown, items for verbs that count none. */
+/** Absolute counters; totals are unset while unknown, items are unset for verbs that count none. */
 export interface Counters {
   readonly doneBytes: bigint;
   readonly totalBytes?: bigint;
@@ -68,9 +68,9 @@ export interface Progress extends Counters {
 export interface RetryWait {
   /** The number of the next attempt, from 2. */
   readonly attempt: number;
-  /** How the one before failed. */
+  /** The failure of the last attempt. */
   readonly error: StoredError;
-  /** When the next one begins at the earliest, in ms since 1970. */
+  /** The earliest time of the next attempt, in ms since 1970. */
   readonly nextTime: number;
 }
 
@@ -96,28 +96,26 @@ export interface Warning {
   readonly message: string;
 }
 
-/**
- * Evidence that an operation took effect: the target's name stands for this file now, or for none.
- */
+/** Evidence that an operation took effect: the target's name leads to this file now, or to none. */
 export interface Commit {
   readonly address: ImageAddress;
   /** Unset: the name was removed. */
   readonly made?: { readonly device: bigint; readonly inode: bigint };
   /**
-   * In which the name was changed; unset where that is no folder. Another one says nothing about
-   * the name.
+   * The folder in which the name was changed; unset if it is not in a folder. In another folder the
+   * name proves nothing.
    */
   readonly folder?: { readonly device: bigint; readonly inode: bigint };
   readonly result: OperationResult;
 }
 
-/** A HostlerError as it is kept: without its cause, which is in the log. */
+/** A HostlerError as stored: without its cause, which is in the log. */
 export interface StoredError {
-  /** One of ours, or what another version of the daemon named. */
+  /** A reason of this version, or of another version of the daemon. */
   readonly reason: string;
   /**
-   * What an older version that does not know the reason shows; unset in records of before it was
-   * kept.
+   * Shown by an older version that does not know the reason; unset in records of before it was
+   * stored.
    */
   readonly code?: string;
   readonly message: string;
@@ -134,8 +132,8 @@ export interface OperationRecord {
   readonly requestId?: string;
   readonly labels: Readonly<Record<string, string>>;
   /**
-   * Of an operation that several others share: the labels of each of those, without repetitions.
-   * `labels` are those of the first.
+   * For a shared operation: the labels of each sharer, without repetitions. `labels` are those of
+   * the first.
    */
   readonly waiters?: readonly Readonly<Record<string, string>>[];
   readonly addresses: readonly ImageAddress[];
@@ -153,16 +151,16 @@ export interface OperationRecord {
   readonly phase?: OperationPhase;
   readonly cancellable: boolean;
   readonly progress?: Progress | undefined;
-  /** Child at work, with what tells it from a later process of the same number. */
+  /** The running child, and what distinguishes it from a later process with the same pid. */
   readonly pid?: number | undefined;
   readonly pidStart?: string | undefined;
   /**
-   * Written before the point of no return: what shows, after a crash, whether it was passed, and
-   * the result if it was.
+   * Written before the point of no return: it shows, after a crash, whether that point was passed,
+   * and the result if it was.
    */
   readonly commit?: Commit;
   readonly queuePosition?: number | undefined;
-  /** Unset while nothing is waited for. */
+  /** Unset while no retry is pending. */
   readonly retry?: RetryWait | undefined;
   readonly eventTime: number;
   readonly result?: OperationResult;
@@ -172,21 +170,21 @@ export interface OperationRecord {
 }
 
 /**
- * A record whose work is over: no child, no place in the queue, nothing left to cancel. Its final
- * state is the caller's to set.
+ * A record whose work is over: no child, no place in the queue, nothing left to cancel. The caller
+ * sets its final state.
  */
 export function atRest(record: OperationRecord, now: number): OperationRecord {
   const nothing = { pid: undefined, pidStart: undefined, queuePosition: undefined, retry: undefined };
   return { ...record, ...nothing, endTime: now, eventTime: now, cancellable: false };
 }
 
-/** The error as a record keeps it; the cause and the stack stay out. */
+/** The error as stored in a record, without cause and stack. */
 export function storeError(error: HostlerError): StoredError {
   const { shown, message, facts, violations, retryAfterMs } = error;
   return { ...shown, message, facts, violations, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
-/** The stored error again, also when this version has no such reason. */
+/** The stored error as an error, also if this version does not have its reason. */
 export function restoreError(stored: StoredError): HostlerError {
   const { reason, code, message, ...facts } = stored;
   return namedError({ reason, code }, message, facts);

@@ -7,7 +7,7 @@ import type { OperationRecord } from './record.js';
 import type { Reason } from '../model/reasons/reasons.js';
 import { isPlanted } from '../model/planted-faults.js';
 
-/** How an admission ends whose caller went. */
+/** Reasons with which an admission ends if its caller left. */
 const GONE: readonly Reason[] = ['CANCELLED', 'CALLER_DEADLINE'];
 
 interface Starting {
@@ -21,7 +21,7 @@ interface Starting {
  */
 export class RequestIds {
   /**
-   * Between the first await of an admission and its live operation: repeated calls of that moment
+   * Requests between the first await of their admission and their live operation: repeated calls
    * wait for the same one.
    */
   readonly #starting = new Map<string, Starting>();
@@ -51,7 +51,7 @@ export class RequestIds {
       try {
         return await starting.started;
       } catch (error) {
-        // The one who came first has gone; we have not.
+        // The first caller has left; this one has not.
         if (!GONE.includes(asHostlerError(error).reason) || caller.signal.aborted) throw error;
         return this.once(method, spec, { requestId }, caller, begin);
       }
@@ -82,8 +82,8 @@ export class RequestIds {
 }
 
 /**
- * Names a request, whichever attempt at it this is: as long as any request id may be, and of this
- * caller alone.
+ * A key that is the same for every attempt at a request, short enough for a request id, and unique
+ * to the caller.
  */
 export function requestKeyOf({ id, caller, requestId }: Pick<OperationRecord, 'id' | 'caller' | 'requestId'>): string {
   if (requestId === undefined) return id;
@@ -92,7 +92,7 @@ export function requestKeyOf({ id, caller, requestId }: Pick<OperationRecord, 'i
     .digest('hex');
 }
 
-/** A spec as text, the same for equal specs whatever the order of their keys. */
+/** A spec as text, equal for equal specs whatever the order of their keys. */
 export function fingerprint(spec: unknown): string {
   return JSON.stringify(spec, (_, value: unknown) => {
     if (typeof value === 'bigint') return { $bigint: value.toString() };

@@ -1,8 +1,7 @@
 /**
- * What operations come to: the types of the results, and how they are checked as they come from the
- * journal, from one list of fields. Fields that are not named here pass as they are: another
- * version of the daemon may have written them. A field that is new is optional (`z.optional`):
- * records of before lack it.
+ * The results of operations: their types, and the checks when they are read from the journal, from
+ * one list of fields. Unknown fields are kept: another version of the daemon may have written them.
+ * A new field has to be optional (`z.optional`): older records lack it.
  */
 import * as z from 'zod';
 import { addressSchema, imageInfoSchema, snapshotSchema } from '../model/image-info-schema.js';
@@ -20,7 +19,7 @@ const plan = z.looseObject({
   why: z.string(),
   moveBytes: z.optional(z.bigint()),
   needBytes: z.bigint(),
-  /** Unset where nothing is written. */
+  /** Unset if nothing is written. */
   freeBytes: z.optional(z.bigint()),
 });
 /** What an operation would do, and why. */
@@ -29,14 +28,14 @@ export type Plan = Known<z.infer<typeof plan>>;
 const image = z.looseObject({
   kind: z.literal('image'),
   info: imageInfoSchema,
-  /** Unset: it was made. */
+  /** Unset: the image was created. */
   changed: z.exactOptional(z.boolean()),
   method: z.string(),
   why: z.string(),
   movedBytes: z.bigint(),
   skippedBytes: z.bigint(),
 });
-/** An image was made or changed. */
+/** An image was created or changed. */
 export type ImageResult = Known<z.infer<typeof image>>;
 
 const check = z.looseObject({
@@ -62,7 +61,7 @@ const compare = z.looseObject({
 export type CompareResult = Known<z.infer<typeof compare>> & Comparison;
 
 const snapshot = z.looseObject({ kind: z.literal('snapshot'), snapshot: snapshotSchema });
-/** A snapshot was made, removed or returned to. */
+/** A snapshot was created, removed or reverted to. */
 export type SnapshotResult = Known<z.infer<typeof snapshot>>;
 
 const copy = z.looseObject({
@@ -85,18 +84,18 @@ const digest = z.looseObject({
   digest: z.string(),
   lengthBytes: z.bigint(),
 });
-/** An image was digested. */
+/** The digest of an image was computed. */
 export type DigestResult = Known<z.infer<typeof digest>>;
 
 const fetched = z.looseObject({
   kind: z.literal('fetch'),
-  /** Unset for bytes as they are. */
+  /** Unset for raw bytes. */
   info: z.exactOptional(imageInfoSchema),
   networkBytes: z.bigint(),
   fromCache: z.boolean(),
   /**
-   * Of the bytes as they came, `algorithm:digest`; unset where nobody asked and nothing came over
-   * the network.
+   * Of the bytes as received, `algorithm:digest`; unset if it was not requested and nothing was
+   * received over the network.
    */
   checksum: optionalText,
   lengthBytes: z.bigint(),
@@ -110,7 +109,7 @@ const exported = z.looseObject({ kind: z.literal('export'), lengthBytes: z.bigin
 export type ExportResult = Known<z.infer<typeof exported>>;
 
 const cached = z.looseObject({ kind: z.literal('cached'), cacheId: z.string() });
-/** An entry of the cache, as it is now. */
+/** The current state of an entry of the cache. */
 export type CachedResult = Known<z.infer<typeof cached>>;
 
 const removed = z.looseObject({
@@ -131,7 +130,7 @@ const write = z.looseObject({
   kind: z.literal('write'),
   writtenBytes: z.bigint(),
   /**
-   * Of the written data; set when the call had a request id, so that a repetition can be
+   * Of the written data; set if the call had a request id, so that a repetition can be
    * distinguished from another request.
    */
   sha256: optionalText,
@@ -146,11 +145,11 @@ export type TouchResult = Known<z.infer<typeof touch>>;
 const directory = z.looseObject({
   kind: z.literal('directory'),
   existed: z.boolean(),
-  /** Unset when it existed. */
+  /** Unset if it existed. */
   topmostPath: z.exactOptional(addressSchema),
   madeItems: z.number(),
 });
-/** A folder was made, or was there. */
+/** A folder was created, or existed. */
 export type DirectoryResult = Known<z.infer<typeof directory>>;
 
 const moved = z.looseObject({
@@ -159,14 +158,14 @@ const moved = z.looseObject({
   replaced: z.boolean(),
   rewrittenItems: z.number(),
 });
-/** Something got another name. */
+/** A file or folder was renamed. */
 export type MoveResult = Known<z.infer<typeof moved>>;
 
 const execute = z.looseObject({ kind: z.literal('execute'), exitCode: z.number(), attempts: z.number() });
 /** A configured command was run. */
 export type ExecuteResult = Known<z.infer<typeof execute>>;
 
-/** What a record of the journal may have as its result. */
+/** The possible results in a record of the journal. */
 export const resultSchema = z.discriminatedUnion('kind', [
   plan,
   image,

@@ -4,14 +4,17 @@ import type { Caller } from '../access/caller.js';
 import type { OperationLine } from '../ports/operation-lines.js';
 import type { OperationRecord } from './record.js';
 
-/** The verbs that take from a source: its address, and what came, are their callers' secret. */
+/**
+ * Verbs that fetch from a source: its address, and the facts of the received image, are visible to
+ * their callers only.
+ */
 const FETCHES = ['FetchImage', 'FetchRawImage', 'PrefetchImage', 'FillCache', 'FillBase'];
 const HIDDEN = 'the result of a fetch is shown to its caller and to admins';
 
 /**
- * An operation as a caller sees it who may see it. A checksum finds an image in the cache, and an
- * address may hold a signature: of a fetch, its caller and admins see both; others see its progress
- * and the reason of a failure.
+ * An operation as shown to a caller who may see it. A checksum finds an image in the cache, and an
+ * address may hold a signature: for a fetch, only its caller and admins see both; others see its
+ * progress and the reason of a failure.
  */
 export function shownTo(whole: OperationRecord, { identity, grant }: Viewer): OperationRecord {
   const { waiters } = whole;
@@ -33,14 +36,20 @@ function isHidden({ method, caller }: OperationRecord, { identity, grant }: View
   return FETCHES.includes(method) && caller !== identity && grant.name !== BUILT_IN.admin.name;
 }
 
-/** The verb of configured commands: which tool one runs, and with what, is no affair of others. */
+/**
+ * The verb of configured commands: other callers do not see which tool it runs, or with which
+ * arguments.
+ */
 const COMMAND = 'Execute';
-/** They name code and files of the daemon. */
+/** Facts that name code and files of the daemon. */
 const FOR_ADMINS = ['cause'];
-/** They may name what the operation does not: layers below an image, hosts, the daemon's files. */
+/**
+ * Facts that may name what the operation itself does not: layers below an image, hosts, the
+ * daemon's files.
+ */
 const FOR_CALLERS = [...FOR_ADMINS, 'args', 'stderr'];
 
-/** The line of an operation's log as a caller sees it who may see the operation. */
+/** A line of an operation's log as shown to a caller who may see the operation. */
 export function lineShownTo(line: OperationLine, record: OperationRecord, viewer: Viewer): OperationLine {
   if (viewer.grant.name === BUILT_IN.admin.name) return line;
   const own = record.caller === viewer.identity;
@@ -50,8 +59,8 @@ export function lineShownTo(line: OperationLine, record: OperationRecord, viewer
 }
 
 /**
- * The labels of all who share an operation, as one sees them whose role covers some labels only: of
- * a key with several values the first.
+ * The labels of all that share an operation, for a role that covers certain labels only: of a key
+ * with several values the first.
  */
 function labelsFor(
   all: readonly Role['labels'][],

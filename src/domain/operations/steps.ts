@@ -1,7 +1,7 @@
 /**
  * The steps of operations. An operation calls each before the action that it names, so that a
- * cancel and a failpoint can take effect there. They are in about the order in which operations go
- * through them. docs/failpoints.md is generated from this table.
+ * cancel and a failpoint can take effect there. They are listed in approximately the order of their
+ * use. docs/failpoints.md is generated from this table.
  */
 export const STEPS = {
   admitted: 'the operation is registered and waits for its slot',

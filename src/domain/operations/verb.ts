@@ -28,12 +28,12 @@ export type Use =
        * tool opens them.
        */
       readonly takesForeign?: true;
-      /** It is only named by what is made. */
+      /** The new image only names it. */
       readonly reading?: 'unread';
     }
-  /** Named in a header; it need not be there. */
+  /** Named in a header; it need not exist. */
   | { readonly role: 'named'; readonly address: ImageAddress }
-  /** Made, under a name that must be free unless overwrite. */
+  /** Created, under a name that must be free unless overwrite. */
   | {
       readonly role: 'target';
       readonly address: ImageAddress;
@@ -50,35 +50,35 @@ export type Use =
       readonly allowInUse: boolean;
       readonly allowDependants: boolean;
       /**
-       * A folder goes with all that is in it: no other operation begins in it meanwhile. What is in
-       * it is the verb's to look at.
+       * A folder is removed with everything in it: no other operation may begin in it meanwhile.
+       * The verb itself checks its content.
        */
       readonly tree?: true;
     }
-  /** A folder that is made unless it is there, with `parents` also those above it. */
+  /** A folder that is created unless it exists, with `parents` also its missing parents. */
   | { readonly role: 'folder'; readonly address: ImageAddress; readonly parents: boolean }
   /**
-   * An image that is changed where it is, with its chain: the image itself, or the layer that
-   * `written` picks.
+   * An image that is changed in place, with its chain: the image itself, or the layer that
+   * `written` selects.
    */
   | {
       readonly role: 'inplace';
       readonly address: ImageAddress;
       readonly format: ImageFormat;
-      /** `top`: what its header names need not be there. */
+      /** `top`: files that its header names need not exist. */
       readonly chain: 'whole' | 'top';
       /** Unset: the image itself. Fails with INVALID_FIELD. */
       readonly written?: (chain: Chain) => Layer;
       /**
-       * Refuse when others, not in this chain, are backed by what is written: their content would
+       * Refuse if images outside this chain are backed by the written layer: their content would
        * change.
        */
       readonly refuseDependants: (chain: Chain) => boolean;
-      /** Work on a copy beside it that takes its name. */
+      /** Work on a copy beside it, which then takes its name. */
       readonly safeCopy: boolean;
     }
   /**
-   * Changed where it is, itself or the tree below it; must exist unless missingOk, and be of one of
+   * Changed in place, itself or the tree below it; must exist unless missingOk, and be of one of
    * these kinds.
    */
   | {
@@ -88,11 +88,11 @@ export type Use =
       readonly kinds: readonly FileKind[];
       readonly missingOk: boolean;
       readonly allowInUse: boolean;
-      /** Refused where images are backed by it. */
+      /** Refused if images are backed by it. */
       readonly changesContent: boolean;
     };
 
-/** The topmost folder that is missing, and the names of those that are to be made below it. */
+/** The topmost missing folder, and the names to be created below it. */
 export interface NewFolder {
   readonly topmost: ResolvedTarget;
   readonly below: readonly string[];
@@ -103,11 +103,11 @@ export interface Resolution {
   readonly file: (address: ImageAddress) => Resolved;
   readonly chain: (address: ImageAddress) => Chain;
   readonly target: (address: ImageAddress) => ResolvedTarget;
-  /** What is to be removed; undefined where even its folder is missing. */
+  /** What is removed; undefined if even its folder is missing. */
   readonly removal: (address: ImageAddress) => ResolvedTarget | undefined;
-  /** Where a folder is to be made; undefined where it is there already. */
+  /** Where a folder is created; undefined if it exists already. */
   readonly newFolder: (address: ImageAddress) => NewFolder | undefined;
-  /** What is to be changed; undefined where it is missing. */
+  /** What is changed; undefined if it is missing. */
   readonly entry: (address: ImageAddress) => Entry | undefined;
 }
 
@@ -115,39 +115,38 @@ export interface Resolution {
 export interface Run extends Resolution {
   readonly operationId: string;
   /**
-   * The same for every attempt at the same request; without a request id the operation's id. For
-   * other daemons, as their request id.
+   * The same for every attempt at the same request; without a request id the operation's id. Used
+   * as the request id for other daemons.
    */
   readonly requestKey: string;
   readonly caller: Pick<Caller, 'identity' | 'roles' | 'grant'>;
   readonly signal: AbortSignal;
   readonly secrets: Secrets;
-  /** What the caller streams in. */
+  /** The caller's input stream. */
   readonly input: AsyncIterable<Uint8Array>;
-  /** To the caller, beside the events; waits while the caller reads slowly. */
+  /** Sends output to the caller, in addition to the events; waits while the caller reads slowly. */
   output(piece: OutputPiece, signal: AbortSignal): Promise<void>;
-  /** Called before each port action: failpoints and cancel hang on it. */
+  /** Called before each action of a port: failpoints and cancel take effect here. */
   step(name: StepName): Promise<void>;
-  /** Phases that must not be torn are not cancellable. */
+  /** Phases that must not be interrupted are not cancellable. */
   phase(phase: OperationPhase, cancellable?: boolean): void;
   progress(counters: Counters): void;
   warn(warning: Warning): void;
-  /** It waits before it tries again; undefined: it no longer does. */
+  /** The work waits before the next attempt; undefined: it no longer does. */
   retry(waiting: RetryWait | undefined): void;
   /** For tools: their pid is reported, the operation's cancel ends them; `onFraction` as given. */
   tool(onFraction?: (fraction: number, aheadBytes?: bigint) => void): ToolRun;
   /**
-   * Fails with IMAGE_IN_USE when a process writes to something that is read, and `allowInUse` is
-   * not set: one that did when the operation began, or one that has come since. `touch`, `commit`
-   * and the end of the verb ask by themselves; a verb that publishes its work in another way asks
-   * before it does.
+   * Fails with IMAGE_IN_USE if a process writes to an image that is read, and `allowInUse` is not
+   * set: when the operation began, or since. `touch`, `commit` and the end of the verb check by
+   * themselves; a verb that publishes its work in another way calls this before.
    */
   assertSourcesFree(): Promise<void>;
   /**
    * The point of no return: journals the result with the evidence, then acts. Not cancellable from
    * here on. After a crash the evidence decides between SUCCEEDED with this result and
-   * AGENT_RESTARTED; so it does when `act` fails after its effect. What is not durable, and what
-   * fails afterwards, is a warning.
+   * AGENT_RESTARTED; the same if `act` fails after it took effect. A missing sync, and later
+   * failures, become warnings.
    */
   commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
@@ -155,68 +154,68 @@ export interface Run extends Resolution {
     act: () => Promise<NotDurable | undefined>,
   ): Promise<R>;
   /**
-   * The same where the target lies on another host: acts, and what fails after that is a warning.
-   * Not cancellable from here on.
+   * The same for a target on another host: acts, and later failures become warnings. Not
+   * cancellable from here on.
    */
   commitFar<R extends OperationResult>(act: () => Promise<R>): Promise<R>;
-  /** For a target that another agent has published: what fails after this is a warning. */
+  /** For a target that another agent has published: later failures become warnings. */
   took<R extends OperationResult>(result: R): Promise<R>;
   /**
-   * Reserves space on the target's filesystem until the operation ends, or the return value is
-   * called; what the target's parts, or `taker` alone, have taken of it counts as used. Fails with
+   * Reserves space on the target's filesystem until the operation ends, or the returned function is
+   * called; space that the target's parts, or `taker` alone, have taken counts as used. Fails with
    * NO_SPACE.
    */
   reserve(target: ImageAddress, needBytes: bigint, taker?: FileRef | Taker): Promise<() => void>;
-  /** The same for a file that grows where it is. */
+  /** The same for a file that grows in place. */
   reserveFor(file: Growing, needBytes: bigint): Promise<() => void>;
-  /** An operation before this one began to change the file and did not succeed. */
+  /** An earlier operation began to change the file and did not succeed. */
   isTouched(file: Resolved): boolean;
   /**
-   * Before the first change to a file that cannot be undone: it is marked as touched until an
-   * operation on it has succeeded. True when it was marked already: an operation before this one
+   * Call it before the first change to a file that cannot be undone: the file is marked as touched
+   * until an operation on it has succeeded. True if it was marked already: an earlier operation
    * began to change it and did not succeed.
    */
   touch(file: Resolved): Promise<boolean>;
   /**
-   * More than `uses` named, found at work: resolved, locked until the operation ends, and checked.
-   * Fails as an admission, such as with PATH_BUSY.
+   * Admits more than `uses` named, found while working: resolved, locked until the operation ends,
+   * and checked. Fails as an admission, such as with PATH_BUSY.
    */
   admit(uses: readonly Use[]): Promise<Resolution>;
-  /** What `touch` marked is as whole as before: the change was undone. */
+  /** Removes the mark of `touch`: the change was undone. */
   untouch(file: Resolved): Promise<void>;
   /** `device:inode` of what other operations work on now. */
   busyElsewhere(): ReadonlyMap<string, HostlerError>;
-  /** What is removed, unless published, however the verb leaves. */
+  /** Registers something that is removed at the end of the verb, unless it is published. */
   keep<T extends Discarded>(made: T): T;
-  /** A private place for the target; removed, unless published, however the verb leaves. */
+  /** A private place for the target; removed at the end of the verb, unless it is published. */
   part(target: ImageAddress, options: PartOptions): Promise<StagedImage>;
   /**
-   * The same for a verb with `resume`, at most once a run: with the private folder and the last
-   * checkpoint of an earlier attempt at the same work, where there is one. The files in it are
-   * whatever that attempt left there.
+   * The same for a verb with `resume`, at most once in a run: with the private folder and the last
+   * checkpoint of an earlier attempt at the same work, if there is one. The files in it are as that
+   * attempt left them.
    */
   resumablePart(
     target: ImageAddress,
     options: PartOptions,
   ): Promise<{ readonly part: StagedImage; readonly checkpoint: Checkpoint | undefined }>;
   /**
-   * How far the work has come. The bytes before it must be durable: the attempt that resumes relies
-   * on that.
+   * Records the progress of the work. The bytes before it must be durable: an attempt that resumes
+   * relies on that.
    */
   checkpoint(state: Checkpoint): Promise<void>;
 }
 
-/** Several files that take space together, whatever their names. */
+/** Several files that take space together, under any names. */
 export interface Taker {
   readonly takenBytes: () => Promise<bigint>;
 }
 
-/** Something that removes itself; what it removed. */
+/** Something that can be removed; returns the removed paths. */
 export interface Discarded {
   discard(): Promise<readonly string[]>;
 }
 
-/** A file that grows where it is. */
+/** A file that grows in place. */
 export type Growing = FileRef & Pick<Resolved, 'address' | 'device'>;
 
 export interface PartOptions {
@@ -225,9 +224,9 @@ export interface PartOptions {
 }
 
 /**
- * How a verb resumes an earlier attempt. Such a verb asks for its part with `run.resumablePart` and
- * says with `run.checkpoint`, after a sync, how far it is. When it fails for one of the reasons of
- * `after`, or the daemon stops or dies, the private folder stays as a resume entry for
+ * How a verb resumes an earlier attempt. Such a verb gets its part from `run.resumablePart` and
+ * reports its progress with `run.checkpoint`, after a sync. If it fails for one of the reasons in
+ * `after`, or the daemon stops or crashes, the private folder stays as a resume entry for
  * `limits.resume_hours`. The next request for the same work gets it; a cancel removes it.
  */
 export interface Resume<Spec extends object> {
@@ -236,11 +235,11 @@ export interface Resume<Spec extends object> {
    * target's address.
    */
   key(spec: Spec): string;
-  /** Failures after which what has come is worth keeping. */
+  /** Failures after which received data is worth keeping. */
   readonly after: readonly Reason[];
   /**
-   * Whether it needs nothing that only its caller has, such as secrets: then, when detached, it
-   * resumes by itself after a restart.
+   * Whether it needs nothing that only its caller has, such as secrets: a detached one then resumes
+   * by itself after a restart.
    */
   alone(spec: Spec): boolean;
 }
@@ -250,21 +249,22 @@ export interface Verb<Spec extends object, Result extends OperationResult> {
   /** The RPC's name. */
   readonly name: string;
   slot(spec: Spec): Exclude<Slot, 'plan'>;
-  /** Whether it waits for another host, as long as that likes. Absent: never. */
+  /** Whether it may wait long for another host. Absent: never. */
   far?(spec: Spec): boolean;
   /**
-   * It stays open until its callers are done, or for hours: when the daemon stops, nobody waits for
-   * that.
+   * It stays open until its callers are done, or for hours: a stop of the daemon does not wait for
+   * it.
    */
   readonly standing?: boolean;
   uses(spec: Spec): readonly Use[];
-  /** What `run` would do; changes nothing. Absent where the RPC has no `plan_only`. */
+  /** What `run` would do; changes nothing. Absent for an RPC without `plan_only`. */
   plan?(spec: Spec, resolution: Resolution, tool: ToolRun): Promise<Plan>;
-  /** Absent: an attempt that failed leaves nothing. */
+  /** Absent: a failed attempt leaves nothing. */
   readonly resume?: Resume<Spec>;
   /**
    * Whether a crash after the commit may leave the work half done. Then the next start runs it
-   * again from the beginning, also when nobody waits: the verb finds what is done. Absent: never.
+   * again from the beginning, also without a waiting caller: the verb detects what is done. Absent:
+   * never.
    */
   completes?(spec: Spec): boolean;
   run(spec: Spec, run: Run): Promise<Result>;

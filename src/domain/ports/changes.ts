@@ -3,7 +3,7 @@ import type { ImageFormat, Preallocation } from '../model/image-format.js';
 import type { FileIdentity, FileRef, Handle, Resolved } from './handles.js';
 import type { Chain, Layer, ToolRun } from './tools.js';
 
-/** What a check of an image found. */
+/** The result of a check of an image. */
 export interface CheckCounts {
   readonly corruptions: bigint;
   readonly leaks: bigint;
@@ -14,7 +14,7 @@ export interface CheckCounts {
 
 export interface Comparison {
   readonly equal: boolean;
-  /** Unset where they are equal, or differ in their sizes. */
+  /** Unset if they are equal, or differ in their sizes. */
   readonly firstDifferenceBytes?: bigint;
   readonly message: string;
 }
@@ -22,16 +22,16 @@ export interface Comparison {
 /** A chain of which one layer is written: the first, or the base of a commit. */
 export interface Written {
   readonly chain: Chain;
-  /** Stands in for that layer when a copy of it is written. */
+  /** Replaces that layer if a copy of it is written. */
   readonly copy?: FileRef;
 }
 
-/** Compares what guests see of two images. Failures as ImageTool's. */
+/** Compares the content of two images as guests see it. Failures as ImageTool's. */
 export interface ImageComparer {
   compare(first: Chain, second: Chain, strict: boolean, tool: ToolRun): Promise<Comparison>;
 }
 
-/** Changes images where they are; syncs nothing. Failures as ImageTool's. */
+/** Changes images in place; syncs nothing. Failures as ImageTool's. */
 export interface ImageChanger {
   resize(
     image: Written,
@@ -39,13 +39,13 @@ export interface ImageChanger {
     tool: ToolRun,
   ): Promise<void>;
   /**
-   * Copies up what the guest would see differently on another chain of layers, or on none. The
-   * header stays as it is.
+   * Copies into the image what the guest would see differently on another chain of layers, or on
+   * none. The header stays unchanged.
    */
   copyUp(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void>;
   /**
-   * Fails with IO_ERROR unless the guest sees the same on the other chain as on the one that the
-   * header names. Changes nothing.
+   * Fails with IO_ERROR unless the guest sees the same content on the other chain as on the one
+   * that the header names. Changes nothing.
    */
   assertCopied(image: Written, base: readonly Layer[], tool: ToolRun): Promise<void>;
   /** Writes another base into the header, or none, and opens neither. */
@@ -59,7 +59,7 @@ export interface ImageChanger {
   check(image: Written, repair: 'none' | 'leaks' | 'all', tool: ToolRun): Promise<CheckCounts>;
   createSnapshot(image: Written, name: string, tool: ToolRun): Promise<void>;
   deleteSnapshot(image: Written, name: string, tool: ToolRun): Promise<void>;
-  /** By id: a name could be another's id. */
+  /** By id: a name could equal another snapshot's id. */
   revertSnapshot(image: Written, id: string, tool: ToolRun): Promise<void>;
 }
 
@@ -69,13 +69,13 @@ export interface ByteRange {
 }
 
 /**
- * Makes an image all zeros. A method that some kind of storage does not have is optional, and the
- * verb that finds none fails with `unsupported`.
+ * Makes an image all zeros. Methods that some kinds of storage lack are optional, and a verb that
+ * needs a missing one fails with `unsupported`.
  */
 export interface Eraser {
   /**
-   * Writes zeros over these parts; of a file each piece when `before` has made room for it. Fails
-   * with IO_ERROR, NO_SPACE, and as ImageTool.
+   * Writes zeros over these parts; for a file each chunk after `before` has reserved space for it.
+   * Fails with IO_ERROR, NO_SPACE, and as ImageTool.
    */
   zero(
     file: Resolved,
@@ -83,7 +83,7 @@ export interface Eraser {
     tool: ToolRun,
     before?: (offsetBytes: bigint, lengthBytes: bigint) => Promise<void>,
   ): Promise<void>;
-  /** Gives all blocks back. Fails with UNSUPPORTED_BY_BACKEND where they cannot be. */
+  /** Discards all blocks. Fails with UNSUPPORTED_BY_BACKEND if that is impossible. */
   discard(file: Resolved, tool: ToolRun): Promise<void>;
 }
 
@@ -91,21 +91,21 @@ export interface Eraser {
 export interface Dependant {
   readonly path: string;
   readonly identity: FileIdentity;
-  /** Of `onName`: the first file that it would not find any more. */
+  /** For `onName`: the first file that it would no longer find. */
   readonly loses?: LostName;
 }
 
 /**
- * A file that an image names: the one at this path below the name that goes, '' for what has that
- * name itself; or one at this absolute path, which the image names relative to the folder that it
+ * A file that an image names: the one at this path below the name that goes, '' for that name
+ * itself; or one at this absolute path, which the image names relative to the folder that it
  * leaves.
  */
 export type LostName = { readonly below: string } | { readonly elsewhere: string };
 
-/** What becomes of a name: `moved` is into another folder. */
+/** What happens to a name; `moved` is into another folder. */
 export type NameChange = 'removed' | 'renamed' | 'moved';
 
-/** Where nobody could look for dependants. */
+/** A place that could not be searched for dependants. */
 export interface Unseen {
   readonly place: string;
   readonly why: string;
@@ -113,18 +113,18 @@ export interface Unseen {
   readonly whole: boolean;
 }
 
-/** Unknown: there are those that were found, and there may be more. */
+/** Unknown: there may be more than those that were found. */
 export type DependantsFound =
   | { readonly known: true; readonly found: readonly Dependant[] }
   | { readonly known: false; readonly found: readonly Dependant[]; readonly unseen: readonly Unseen[] };
 
 /** Which images of the roots are backed by others. */
 export interface Dependants {
-  /** Images whose backing file this is; a volume's are its clones. */
+  /** Images whose backing file this is; for a volume, its clones. */
   of(file: FileRef & FileIdentity): Promise<DependantsFound>;
   /**
-   * Images that would not find a file any more if this name led to nothing, or what has it were
-   * elsewhere: those that name it, or what is in it. What goes along counts only where it moves.
+   * Images that would no longer find a file if this name were removed or moved: those that name it,
+   * or a file below it. Images that move along count only for a move.
    */
   onName(
     place: FileRef & { readonly handle: Handle; readonly name: string },
@@ -132,14 +132,14 @@ export interface Dependants {
   ): Promise<DependantsFound>;
 }
 
-/** For whatever removes by itself: what is not known counts as in use. */
+/** For automatic removals: an unknown result counts as in use. */
 export function mayHaveDependants(answer: DependantsFound): boolean {
   return !answer.known || answer.found.length > 0;
 }
 
 /**
- * For a caller who has to know: fails with DEPENDANTS_UNKNOWN when a whole root could not be looked
- * at.
+ * For a caller who has to know: fails with DEPENDANTS_UNKNOWN if a whole root could not be
+ * searched.
  */
 export function assertLookedAt(
   answer: DependantsFound,

@@ -1,28 +1,28 @@
 import type { Waiter } from '../model/waiter.js';
 import type { ToolRun } from './tools.js';
 
-/** Of a command's output. */
+/** A chunk of a command's output. */
 export interface OutputPiece {
   readonly stream: 'stdout' | 'stderr';
   readonly data: Uint8Array;
 }
 
-/** Which arguments a command may be given. */
+/** The arguments that a command may be given. */
 export interface ArgumentRule {
   /**
-   * The place of the first argument that it may not be given; undefined: there is none. Fails with
-   * the signal's reason.
+   * The index of the first argument that is not allowed; undefined: there is none. Fails with the
+   * signal's reason.
    */
   misfit(args: readonly string[], waiter: Waiter): Promise<number | undefined>;
 }
 
-/** A command that the operator has named. */
+/** A command that the operator has configured. */
 export interface CommandRule {
   readonly name: string;
   /** Absolute path. */
   readonly executable: string;
   readonly arguments: ArgumentRule;
-  /** Unset: as the daemon. */
+  /** Unset: the daemon's user. */
   readonly user?: string;
   readonly timeoutMs: number;
   readonly exitCodes: readonly number[];
@@ -36,8 +36,8 @@ export interface CommandCall {
 }
 
 /**
- * Runs a command. The signal of a piece says that the command is ended, by whatever limit: nobody
- * waits for a reader any more. Fails with TOOL_MISSING, TOOL_LIMIT_EXCEEDED.
+ * Runs a command. The signal of a chunk is aborted when a limit ends the command: its reader is no
+ * longer awaited. Fails with TOOL_MISSING, TOOL_LIMIT_EXCEEDED.
  */
 export interface CommandRunner {
   run(

@@ -2,8 +2,8 @@ import type { ImageAddress } from '../model/address.js';
 import type { SnapshotFacts } from '../model/image-info.js';
 
 /**
- * What names an inode whatever happens to its path: an open O_PATH descriptor. An image in a
- * cluster has a handle too, of a class that its adapters know. Only adapters look inside.
+ * Names an inode whatever happens to its path: an open O_PATH descriptor. An image in a cluster has
+ * a handle too, of a class that its adapters know. Only adapters look inside.
  */
 export interface Handle {
   readonly fd: number;
@@ -14,7 +14,7 @@ export interface Handle {
 export interface FileRef {
   readonly handle: Handle;
   readonly name?: string;
-  /** How messages name it. */
+  /** Its name in messages. */
   readonly address?: ImageAddress;
 }
 
@@ -29,36 +29,38 @@ export interface FileIdentity {
  */
 export type StorageKind = 'file' | 'device' | 'volume';
 
-/** What a cluster says of a volume; of a file its header says such things. */
+/** The cluster's facts about a volume; for a file its header has such facts. */
 export interface VolumeFacts {
   readonly objectSizeBytes: bigint;
   readonly parent?: ImageAddress;
   readonly snapshots: readonly SnapshotFacts[];
 }
 
-/** An existing image, resolved once inside its root and used through its handle ever after. */
+/**
+ * An existing image, resolved once inside its root and always used through its handle afterwards.
+ */
 export interface Resolved extends FileRef, FileIdentity, Located {
   readonly storage: StorageKind;
   /** Set for volumes. */
   readonly volume?: VolumeFacts;
   readonly address: ImageAddress;
-  /** What is written into a header that names this file. */
+  /** The name that a header uses for this file. */
   readonly storedName: string;
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
   readonly modifyTimeNs: bigint;
   /**
-   * When the file was made, which nothing changes; unset where its filesystem does not know, and
-   * for what is no file.
+   * When the file was created, which never changes; unset if its filesystem does not know, and for
+   * storage other than files.
    */
   readonly birthTimeNs?: bigint;
-  /** It lies in a root that may be written. */
+  /** It lies in a writable root. */
   readonly writable: boolean;
-  /** Only trusted users make files there; elsewhere every image is untrusted. */
+  /** Only trusted users create files there; in other roots every image is untrusted. */
   readonly trusted: boolean;
 }
 
-/** What changes when a file changes. */
+/** Values that change when a file changes. */
 export interface Fingerprint extends FileIdentity {
   readonly lengthBytes: bigint;
   readonly modifyTimeNs: bigint;
@@ -67,29 +69,29 @@ export interface Fingerprint extends FileIdentity {
 
 /** Where a file of a root was found. */
 export interface Located {
-  /** Its path without links; unset where it lies in no root of files. */
+  /** Its real path; unset if it lies in no root of files. */
   readonly realPath?: string;
 }
 
-/** A file with a name to speak of it by. */
+/** A file with its name for messages. */
 export interface AddressedFile extends FileRef {
   readonly address: ImageAddress;
 }
 
-/** Owner and mode of a new file; what is unset comes from the root, then from the daemon. */
+/** Owner and mode of a new file; unset ones come from the root, then from the daemon. */
 export interface FileAttributes {
   readonly owner?: string;
   readonly group?: string;
   readonly mode?: number;
 }
 
-/** What a name can stand for. */
+/** Kinds of entries of a folder. */
 export type FileKind = 'file' | 'folder' | 'link' | 'block' | 'other';
 
-/** What an image's name can stand for. */
+/** Kinds of entries that an image's name can lead to. */
 export type ImageKind = FileKind | 'device' | 'volume';
 
-/** Whatever has a name, opened without opening its content. */
+/** An existing entry, opened without opening its content. */
 export interface Entry extends FileRef, FileIdentity, Located {
   readonly address: ImageAddress;
   readonly kind: FileKind;
@@ -101,8 +103,8 @@ export interface Entry extends FileRef, FileIdentity, Located {
   readonly uid: number;
   readonly gid: number;
   /**
-   * A call into its filesystem. Fails with ROOT_STALLED when that does not answer; what comes too
-   * late goes to `dispose`.
+   * A call into its filesystem. Fails with ROOT_STALLED if that does not answer; a late result is
+   * passed to `dispose`.
    */
   inTime<T>(work: () => Promise<T>, dispose?: (late: T) => Promise<void>): Promise<T>;
 }

@@ -4,49 +4,50 @@ import type { ImageFormat } from '../model/image-format.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { Resolved } from './handles.js';
 
-/** An image that may be wanted again. */
+/** An image that may be requested again. */
 export interface CacheEntry {
   readonly id: string;
-  /** What it is the content of. */
+  /** The key of its content. */
   readonly key: string;
   /** For people. */
   readonly source: string;
   readonly checksum: string;
-  /** Asked for whether it still is when no checksum says so. */
+  /** Used to check whether it is current if no checksum proves that. */
   readonly validator?: string;
-  /** Nobody has to ask whether it still is: a checksum was demanded. */
+  /** It needs no check: a checksum was required. */
   readonly verified: boolean;
   /**
-   * It came for a caller's secrets: each caller has to be let in by the source. Unset, as of
-   * earlier versions: so it may be.
+   * It was fetched with a caller's secrets: the source has to admit each caller. Unset, as in
+   * earlier versions: it may have been.
    */
   readonly guarded?: boolean;
-  /** Callers who were given it, the latest last. They know what it is. */
+  /** Callers who were given it, the latest last. They may see what it is. */
   readonly knownTo?: readonly string[];
   readonly info: ImageInfo;
   readonly inode: bigint;
   readonly modifyTimeNs: bigint;
   /**
-   * Of the file as it is here; unset unless the configuration wants entries hashed before each use.
+   * Of the local file; unset unless the configuration requires that entries are hashed before each
+   * use.
    */
   readonly fileSha256?: string;
   readonly createTimeMs: number;
   readonly useTimeMs: number;
   readonly pinned: boolean;
   /**
-   * Set: nobody gets it any more; its file is still ours, and stays while images may be backed by
-   * it.
+   * Set: it is no longer given out; its file still belongs to the cache, and stays while images may
+   * be backed by it.
    */
   readonly setAside?: WhySetAside;
 }
 
 /**
- * `changed`: its file is not what it was. `evicting`: its file was to be removed. `unfinished`: its
- * file was about to get its name.
+ * `changed`: its file was modified. `evicting`: its file was to be removed. `unfinished`: its file
+ * was about to get its name.
  */
 export type WhySetAside = 'changed' | 'evicting' | 'unfinished';
 
-/** What lies in the cache's folder without an entry. */
+/** A file in the cache's folder without an entry. */
 export interface UnknownFile {
   readonly name: string;
   readonly kind: 'file' | 'other';
@@ -54,14 +55,14 @@ export interface UnknownFile {
   readonly modifyTimeMs: number;
 }
 
-/** The cache's folder, as far as names in it are concerned. */
+/** The names in the cache's folder. */
 export interface CacheFiles {
-  /** What lies there and is neither an entry's nor the daemon's own. */
+  /** Files there that belong neither to an entry nor to the daemon. */
   unknown(isKnown: (id: string) => boolean): Promise<readonly UnknownFile[]>;
 }
 
 /**
- * Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written
+ * Stores entries; durable when resolved. Fails with STATE_UNAVAILABLE: the entry is then written
  * later.
  */
 export interface CacheStore {
@@ -75,7 +76,7 @@ export interface CacheKeyRequest {
   readonly source: NetworkSource;
   readonly sourceFormat?: ImageFormat;
   readonly archiveMember?: string;
-  /** Unset: as the source. */
+  /** Unset: the format of the source. */
   readonly format?: ImageFormat;
   readonly checksum?: ExpectedChecksum;
 }
@@ -86,7 +87,7 @@ export interface Lease {
   readonly file: Resolved;
   readonly fromCache: boolean;
   readonly networkBytes: bigint;
-  /** It can be given again: something tells that it still is what was asked for. */
+  /** It can be given out again: a checksum or validator tells that it is current. */
   readonly isLasting: boolean;
   release(): Promise<void>;
 }

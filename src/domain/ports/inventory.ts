@@ -2,7 +2,7 @@ import type { ImageFormat } from '../model/image-format.js';
 import type { Finding } from '../model/image-info.js';
 import type { Entry, FileIdentity } from './handles.js';
 
-/** What the inventory keeps of an image: what its header and its inode said at the last look. */
+/** The inventory's facts of an image, from its header and inode at the last scan. */
 export interface InventoryFacts extends FileIdentity {
   readonly birthTimeNs?: bigint;
   readonly format: ImageFormat;
@@ -16,54 +16,54 @@ export interface InventoryFacts extends FileIdentity {
   readonly dirty: boolean;
   readonly corrupt: boolean;
   readonly findings: readonly Finding[];
-  /** Why the header cannot be read as that of the format that it claims. */
+  /** Why the header cannot be read in the format that it claims. */
   readonly malformed?: string;
 }
 
 /** A process has an image open and has locked it as qemu does. */
 export interface Hold {
   readonly writes: boolean;
-  /** Where it can be known. */
+  /** If it can be determined. */
   readonly pid?: number;
 }
 
 /** An image at its real path. */
 export interface InventoryImage {
-  /** Where a name is no UTF-8, with characters in the place of what is none. */
+  /** In a name that is not UTF-8, invalid bytes are replaced. */
   readonly path: string;
-  /** The path itself; only where that is no UTF-8. */
+  /** The path itself; only if it is not UTF-8. */
   readonly rawPath?: Uint8Array;
   /** Where a list continues after it. */
   readonly position: InventoryPosition;
   readonly facts: InventoryFacts;
-  /** Space that it takes now. */
+  /** Its current allocated bytes. */
   readonly allocatedBytes: bigint;
   /**
-   * Images that are backed by it, and lie in the places of the question: of its root, and of those
-   * other trusted roots that can be asked.
+   * Images that are backed by it, within the places of the question: in its root, and in other
+   * trusted roots that answer.
    */
   readonly dependants: number;
-  /** Unset: nobody holds it. */
+  /** Unset: no process holds it. */
   readonly hold?: Hold;
-  /** Nobody's base, held by nobody, and in no folder of an instance. */
+  /** It backs no image, no process holds it, and it is in no folder of an instance. */
   readonly orphaned: boolean;
 }
 
 /** Where to look, and what may be seen. */
 export interface InventoryPlace {
-  /** Real path of the root whose inventory it is. */
+  /** Real path of the root of the inventory. */
   readonly root: string;
   /** Real path of a folder or file in it. */
   readonly path: string;
-  /** Only what lies in the folder itself. */
+  /** Only files directly in the folder. */
   readonly flat: boolean;
-  /** Folders and files below which, and only there, images may be seen. */
+  /** The folders and files that the caller may see, with everything below them. */
   readonly inSight: readonly string[] | 'all';
 }
 
 /**
- * Where a list is: a generation and the image after which it continues, in the spelling of the
- * inventory.
+ * The position of a list: a generation and the image after which it continues, in the inventory's
+ * own form.
  */
 export interface InventoryPosition {
   readonly life: string;
@@ -76,39 +76,39 @@ export interface InventoryPage {
   readonly images: readonly InventoryImage[];
   /** Where the next page begins; undefined: this is the last one. */
   readonly next?: InventoryPosition;
-  /** What the whole list shows. */
+  /** The generation that the whole list shows. */
   readonly generation: Generation;
-  /** Where nobody could look. */
+  /** Places that could not be read. */
   readonly unseen: readonly { readonly path: string; readonly why: string }[];
 }
 
 /** A state of an inventory. */
 export interface Generation {
-  /** Made with the inventory's file. */
+  /** Id of the inventory's file. */
   readonly life: string;
   readonly number: number;
 }
 
-/** What became of a name. */
+/** The change of a name. */
 export interface InventoryChange {
   readonly kind: 'created' | 'changed' | 'removed';
   readonly path: string;
   readonly rawPath?: Uint8Array;
-  /** Unset when it was removed. */
+  /** Unset if it was removed. */
   readonly image?: InventoryImage;
 }
 
-/** The images of the roots, kept up to date while somebody asks. */
+/** The images of the roots, kept up to date while requests arrive. */
 export interface Inventory {
   /**
-   * Where an entry really lies; `flat` and `inSight` are the caller's to say. Fails with
-   * UNSUPPORTED_BY_BACKEND for what no inventory holds.
+   * The real location of an entry; the caller sets `flat` and `inSight`. Fails with
+   * UNSUPPORTED_BY_BACKEND for an entry that no inventory covers.
    */
   locate(entry: Entry): Pick<InventoryPlace, 'root' | 'path'>;
   /**
-   * At most so many images, in a stable order: from the position on, or the first. With `backedBy`
-   * only those that are backed by this path, without others between. Fails with GENERATION_TOO_OLD,
-   * ROOT_STALLED, ROOT_UNAVAILABLE.
+   * At most `limit` images, in a stable order, from the position on, or from the first. With
+   * `backedBy` only those that are backed by this path, without gaps. Fails with
+   * GENERATION_TOO_OLD, ROOT_STALLED, ROOT_UNAVAILABLE.
    */
   page(
     place: InventoryPlace,
@@ -117,8 +117,8 @@ export interface Inventory {
     backedBy?: string,
   ): Promise<InventoryPage>;
   /**
-   * What has changed since, each name once, and the generation up to which that is all: at most so
-   * many. Fails as `page`.
+   * At most `limit` changes since, each name once, and the generation up to which they are
+   * complete. Fails as `page`.
    */
   changes(
     place: InventoryPlace,
@@ -126,7 +126,7 @@ export interface Inventory {
     limit: number,
   ): Promise<{ readonly changes: readonly InventoryChange[]; readonly upTo: Generation }>;
   /**
-   * Resolved when the inventory of the root is no longer at this generation, or some seconds later.
+   * Resolves when the inventory of the root is no longer at this generation, or after some seconds.
    * Fails with the signal's reason.
    */
   moved(root: string, from: Generation, signal: AbortSignal): Promise<void>;

@@ -3,7 +3,7 @@ export interface OperationLine {
   readonly timeMs: number;
   readonly level: LineLevel;
   readonly message: string;
-  /** Texts as they are, other values as JSON. */
+  /** Texts unchanged, other values as JSON. */
   readonly facts: Readonly<Record<string, string>>;
 }
 
@@ -12,7 +12,7 @@ export type LineLevel = 'debug' | 'info' | 'warn' | 'error';
 /** The lines of one operation that are still known, oldest first. */
 export interface KeptLines {
   readonly lines: readonly OperationLine[];
-  /** There were more. */
+  /** Older lines were dropped. */
   readonly isPartial: boolean;
 }
 

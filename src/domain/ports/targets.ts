@@ -10,48 +10,50 @@ import type {
 } from './handles.js';
 import type { ImageAddress } from '../model/address.js';
 
-/** A second file in a private place, for what has to be taken in before it is looked at. */
+/** Another file in a private place, for data that has to be received before it is checked. */
 export interface StagingFile extends FileRef {
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   readonly name: string;
-  /** Removes it, if it is there. */
+  /** Removes it, if it exists. */
   remove(): Promise<void>;
 }
 
-/** A private place for a file that is being made. */
+/** A private place for a file that is being created. */
 export interface StagedImage extends FileRef {
   readonly name: string;
   /** Removed with the private folder. */
   readonly aside: StagingFile;
-  /** Another one, for what the first one turns into. */
+  /** For the decompressed content of the first one. */
   readonly expanded: StagingFile;
-  /** And one for what is taken out of that. */
+  /** For the member that is extracted from that. */
   readonly member: StagingFile;
-  /** Whether this filesystem lets files be written past the page cache; found by trying. */
+  /** Whether this filesystem supports writing with O_DIRECT; found by trying. */
   canWriteDirectly(): Promise<boolean>;
-  /** A tool that names its files itself has made it in the private folder under this name. */
+  /** Adopts a file that a tool, which chooses its own names, has created in the private folder. */
   adopt(name: string): Promise<void>;
   /** Cuts or grows the file to the exact length. */
   truncate(lengthBytes: bigint): Promise<void>;
   /**
-   * Sets owner and mode, and what a file that is replaced has beside these (access list, label,
-   * attributes), then makes the content durable. What the target will be; its handle is the part's.
-   * Of an `empty` one it is known that nothing has been written into it.
+   * Sets owner and mode, and the other attributes of a file that is replaced (access list, label,
+   * extended attributes), then makes the content durable. Returns the future target, with the
+   * part's handle. For an `empty` one it is known that nothing has been written into it.
    */
   seal(content?: 'empty'): Promise<Resolved>;
   /**
-   * Gives it the target's name, durably where the filesystem can do that. After a failure, such as
-   * TARGET_EXISTS when it lost a race, the name is not the part's.
+   * Gives it the target's name, durably if the filesystem supports that. After a failure, such as
+   * TARGET_EXISTS when it lost a race, the name does not lead to the part.
    */
   publish(): Promise<NotDurable | undefined>;
-  /** Removes everything; what it removed. Safe to call at any time, also after publish. */
+  /**
+   * Removes everything; returns the removed paths. Safe to call at any time, also after publish.
+   */
   discard(): Promise<readonly string[]>;
-  /** Space that all that lies in the private place takes by now, whatever its names. */
+  /** Current allocated bytes of all files in the private place, under any names. */
   takenBytes(): Promise<bigint>;
-  /** Lets go of it and removes nothing; the space that it takes. */
+  /** Releases it without removing anything; returns the space that it occupies. */
   leave(): Promise<bigint>;
-  /** The private folder is that of an earlier attempt, with what that left there. */
+  /** The private folder is from an earlier attempt, with that attempt's files. */
   readonly inherited: boolean;
 }
 
@@ -60,46 +62,43 @@ export interface PartRequest {
   readonly overwrite: boolean;
   readonly attributes: FileAttributes;
   /**
-   * Operations whose private folder is taken over, the first that there is; a new one is made where
-   * none is.
+   * Operations whose private folder is taken over, the first that exists; a new one is created if
+   * none does.
    */
   readonly takeOver?: readonly string[];
-  /**
-   * Hears, in a sentence, what a file that is replaced had beside owner and mode, and the new one
-   * has not.
-   */
+  /** Called with a sentence about attributes of a replaced file that the new one lacks. */
   readonly onLost?: (message: string) => void;
 }
 
-/** A name was changed, and may not survive a power cut. */
+/** A name was changed, and may not survive a power failure. */
 export interface NotDurable {
   /** One sentence for people. */
   readonly why: string;
 }
 
-/** Where new images come into being, and how they get their name. */
+/** Creates new images and publishes them. */
 export interface Targets {
   prepare(target: ResolvedTarget, request: PartRequest): Promise<StagedImage>;
   /**
-   * Removes the private folder that an operation of an earlier life left beside this target; what
-   * it removed.
+   * Removes the private folder that an operation of an earlier life left beside this target;
+   * returns the removed paths.
    */
   clean(target: ResolvedTarget, operationId: string): Promise<readonly string[]>;
-  /** Space that such a folder takes; undefined where there is none. */
+  /** Allocated bytes of such a folder; undefined if there is none. */
   takenBytes(target: ResolvedTarget, operationId: string): Promise<bigint | undefined>;
-  /** Removes every private folder of this agent in the roots whose operation is not at work. */
+  /** Removes every private folder of this agent in the roots whose operation is not running. */
   sweep(isAtWork: (operationId: string) => boolean): Promise<readonly string[]>;
 }
 
-/** What a target's name stands for now. A link is not followed. */
+/** What a target's name leads to now. A link is not followed. */
 export interface ExistingTarget extends FileIdentity {
   readonly type: ImageKind;
   readonly allocatedBytes: bigint;
-  /** As `Resolved`. */
+  /** As in `Resolved`. */
   readonly birthTimeNs?: bigint;
 }
 
-/** A name in an open folder, or in a pool: where an image will be made or removed. */
+/** A name in an open folder, or in a pool: where an image will be created or removed. */
 export interface ResolvedTarget extends Located {
   readonly storage: StorageKind;
   readonly address: ImageAddress;
@@ -107,9 +106,9 @@ export interface ResolvedTarget extends Located {
   readonly directory: Handle;
   readonly directoryIdentity: FileIdentity;
   readonly name: string;
-  /** What the root says of new files. */
+  /** The root's defaults for new files. */
   readonly defaults: FileAttributes;
-  /** As of a `Resolved`. */
+  /** As in `Resolved`. */
   readonly trusted: boolean;
   readonly existing?: ExistingTarget;
 }

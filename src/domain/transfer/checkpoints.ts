@@ -3,27 +3,27 @@ import type { Checkpoint } from '../operations/recovery/resume-entries.js';
 import type { Run } from '../operations/verb.js';
 import type { FileWriter } from '../ports/transfers.js';
 
-/** A fortieth of the transfer is the most that a crash costs, within these. */
+/** A crash loses at most a fortieth of the transfer, within these limits. */
 const LEAST_BYTES = 1n << 20n;
 const MOST_BYTES = 64n << 20n;
 const UNKNOWN_BYTES = 16n << 20n;
 
-/** How far a transfer has come, and of what. */
+/** The progress of a transfer, and its content's identity. */
 export interface Position {
   readonly offset: bigint;
   readonly validator?: string;
-  /** Tells whether the content is still the same, where not every byte has to be. */
+  /** Shows whether the content is still the same, where equality of every byte is not required. */
   readonly freshness?: string;
   readonly totalBytes?: bigint;
-  /** Of it so many were zeros. */
+  /** How many of the bytes were zeros. */
   readonly zeroBytes?: bigint;
-  /** It came for a caller's secrets. Unset: so it may be. */
+  /** It was received with a caller's secrets. Unset: it may have been. */
   readonly guarded?: boolean;
-  /** The operation that brought it there. */
+  /** The operation that received it. */
   readonly operationId?: string;
 }
 
-/** The position out of a checkpoint of the journal; no offset means 0. */
+/** The position in a checkpoint of the journal; no offset means 0. */
 export function positionOf({ offset, validator, freshness, total, zeros, guarded, operation }: Checkpoint): Position {
   return {
     offset: BigInt(offset ?? 0),
@@ -36,7 +36,7 @@ export function positionOf({ offset, validator, freshness, total, zeros, guarded
   };
 }
 
-/** Makes what has come durable, then says so, now and then and beside the transfer. */
+/** Makes received data durable, then records it, now and then, beside the transfer. */
 export class Checkpoints {
   #last: bigint;
   #working: Promise<void> | undefined;
@@ -50,7 +50,7 @@ export class Checkpoints {
     this.#last = start;
   }
 
-  /** Everything before the position has been written. Throws what an earlier one failed with. */
+  /** Everything before the position has been written. Throws the error of an earlier checkpoint. */
   reached(position: Position): void {
     if (this.#error !== undefined) throw this.#error;
     if (this.#working !== undefined || position.offset - this.#last < between(position.totalBytes)) return;
@@ -63,15 +63,15 @@ export class Checkpoints {
       });
   }
 
-  /** The same now, whatever the distance. */
+  /** The same at once, whatever the distance. */
   async now(position: Position): Promise<void> {
     await this.#working;
-    // A system tells of a write that failed only once.
+    // The kernel reports a failed write only once.
     if (this.#error !== undefined) throw this.#error;
     await this.#save(position);
   }
 
-  /** A new beginning. */
+  /** The transfer starts again. */
   async restart(): Promise<void> {
     await this.#working;
     this.#last = 0n;

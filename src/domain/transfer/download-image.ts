@@ -22,7 +22,7 @@ export interface DownloadSpec {
   readonly offset: bigint;
   readonly length?: bigint;
   readonly allowInUse: boolean;
-  /** Unset: as fast as it is read. */
+  /** Unset: no limit. */
   readonly bytesPerSecond?: bigint;
 }
 
@@ -35,13 +35,13 @@ export interface DownloadPorts {
   readonly transfers: Transfers;
 }
 
-/** What gRPC carries best in one message. */
+/** Best size of a gRPC message. */
 export const PIECE_BYTES = 256 * 1024;
 
 /**
- * A file's bytes, in order, runs of zeros as runs; at last the digest of all that was sent. Fails
- * with IMAGE_NOT_FOUND, NOT_A_FILE, IMAGE_IN_USE, IMAGE_TOO_LARGE, and with SOURCE_CHANGED when it
- * was changed meanwhile.
+ * A file's bytes, in order, with runs of zeros as such; at the end the digest of everything that
+ * was sent. Fails with IMAGE_NOT_FOUND, NOT_A_FILE, IMAGE_IN_USE, IMAGE_TOO_LARGE, and with
+ * SOURCE_CHANGED if it was changed meanwhile.
  */
 export async function* downloadImage(
   spec: DownloadSpec,
@@ -90,8 +90,8 @@ async function* send(entry: Entry, spec: DownloadSpec, caller: Caller, ports: Do
 }
 
 /**
- * The digest of the sent bytes: of the file itself, beside the sending, unless a process may write
- * it meanwhile.
+ * The digest of the sent bytes: read from the file itself, beside the sending, unless a process may
+ * write it meanwhile.
  */
 class SentDigest {
   readonly #sent = new RunningDigest(BLOCK_ALGORITHM);
@@ -166,12 +166,12 @@ async function* dataOf(reader: FileReader, from: bigint, to: bigint): AsyncGener
     at += BigInt(data.length);
     // Read while this one is sent.
     coming = next(at);
-    coming?.catch(() => undefined); // avoids unhandledRejection; awaited as the next piece
+    coming?.catch(() => undefined); // avoids unhandledRejection; awaited as the next chunk
     yield isZeros(data) ? { zeros: BigInt(data.length) } : { data };
   }
 }
 
-/** Runs of zeros that follow each other as one. */
+/** Merges consecutive runs of zeros. */
 async function* merged(pieces: AsyncIterable<Chunk>): AsyncGenerator<Chunk> {
   let zeros = 0n;
   for await (const piece of pieces) {

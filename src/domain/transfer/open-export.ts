@@ -35,11 +35,11 @@ export interface Sharing {
 /** Serves a file's bytes over NBD with TLS, read-only. */
 export interface ExportServer {
   /**
-   * Serves until the run's signal; any number of connections. `onReady` hears the port. Fails with
-   * TOOL_MISSING, TOOL_FAILED, and TOO_MANY_OPERATIONS when every port is taken.
+   * Serves any number of connections until the run's signal is aborted. `onReady` gets the port.
+   * Fails with TOOL_MISSING, TOOL_FAILED, and TOO_MANY_OPERATIONS if every port is in use.
    */
   serve(file: Resolved, access: ExportAccess & Sharing, tool: ToolRun, onReady: (port: number) => void): Promise<void>;
-  /** Whether anybody is connected. */
+  /** Whether a client is connected. */
   isUsed(port: number): boolean;
 }
 
@@ -47,7 +47,7 @@ export interface ExportPorts {
   readonly files: Files;
   readonly paths: Paths;
   readonly exportServer: ExportServer;
-  /** So many bytes that nobody can guess. */
+  /** Unpredictable bytes. */
   readonly randomBytes: (count: number) => Uint8Array;
   readonly clock: Clock;
   readonly exportTimes: { readonly idleMs: number; readonly totalMs: number };
@@ -109,11 +109,11 @@ export class Exports {
     };
   }
 
-  /** The file is what it was, and its name stands for it. */
+  /** Whether the file is unchanged, and its name still leads to it. */
   async #isStill(file: Resolved, fingerprint: string): Promise<boolean> {
     const { files, paths } = this.ports;
     if (fingerprintText(await files.fingerprint(file)) !== fingerprint) return false;
-    const named = await paths.source(file.address).catch(() => undefined); // gone, or something else
+    const named = await paths.source(file.address).catch(() => undefined); // gone, or another file
     await named?.handle.close();
     return named !== undefined && sameFile(named, file);
   }

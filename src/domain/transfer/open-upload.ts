@@ -11,7 +11,7 @@ import type { ChecksumAlgorithm, Checksum } from '../model/checksum.js';
 export type UploadChecksum = Checksum & { readonly algorithm: ChecksumAlgorithm };
 export type UploadPiece = Chunk | { readonly checksum: UploadChecksum };
 
-/** How far an upload has come; all of it is written. */
+/** The progress of an upload; all of it is written. */
 export interface Committed {
   readonly offset: bigint;
   readonly zeroBytes: bigint;
@@ -20,7 +20,7 @@ export interface Committed {
 export interface UploadOptions {
   readonly lengthBytes: bigint;
   readonly checksum?: UploadChecksum;
-  /** What an earlier life of the daemon took. */
+  /** What an earlier life of the daemon received. */
   readonly from: Committed;
   readonly expireMs: number;
   readonly onCommitted: (committed: Committed) => void;
@@ -29,9 +29,9 @@ export interface UploadOptions {
 export interface UploadFile {
   readonly writer: FileWriter;
   readonly checkpoints: Checkpoints;
-  /** Before what is written takes so many bytes in all. Fails with NO_SPACE. */
+  /** Call it before the data occupies this many bytes in all. Fails with NO_SPACE. */
   makeRoom(bytes: bigint): Promise<void>;
-  /** Digests what comes, beside it. */
+  /** Hashes the received data beside the writing. */
   follow(algorithm: ChecksumAlgorithm): Promise<FileDigest>;
 }
 
@@ -40,10 +40,10 @@ interface Connection {
   readonly over: Promise<void>;
 }
 
-/** Bytes that come in, over one connection after the other, until all are there. */
+/** Receives bytes, over one connection after the other, until all have arrived. */
 export class OpenUpload {
   #committed: Committed;
-  /** Of what came over one connection alone; otherwise the file is read when it is whole. */
+  /** Only for data from a single connection; otherwise the file is read when it is complete. */
   #digest: FileDigest | undefined;
   readonly #blocks: WrittenBlocks;
   #connection: Connection | undefined;
@@ -66,7 +66,7 @@ export class OpenUpload {
     return this.#committed.offset;
   }
 
-  /** Resolved when every byte is there, with what they must digest to. */
+  /** Resolves when every byte has arrived, with the expected digest. */
   get whole(): Promise<UploadChecksum> {
     return this.#whole.promise;
   }
@@ -76,22 +76,25 @@ export class OpenUpload {
     return (this.#connection === undefined ? this.#lastCameAt : this.clock()) + this.options.expireMs;
   }
 
-  /** Ends the connection that sends now, if any; what has come is durable then. */
+  /** Ends the connection that currently sends, if any; received data is then durable. */
   async takeOver(): Promise<void> {
     this.#lastCameAt = this.clock();
     await this.#stop(new HostlerError('CANCELLED', 'another connection has taken over this upload'));
   }
 
-  /** Takes no more data; the sending call fails with the reason. */
+  /** Accepts no more data; the sending call fails with the reason. */
   async end(why: HostlerError): Promise<void> {
     this.#ended = true;
     await this.#stop(why);
     await this.#unfollow();
   }
 
-  /** Takes bytes from `offset` on; true when all are there. What came before a failure stays. */
+  /**
+   * Receives bytes from `offset` on; true when all have arrived. Data received before a failure
+   * stays.
+   */
   async receive(offset: bigint, pieces: AsyncIterable<UploadPiece>): Promise<boolean> {
-    // Of several that come at once each ends the one before.
+    // Of several connections at once, each ends the one before.
     do await this.takeOver();
     while (this.#connection !== undefined);
     if (this.#ended) throw new HostlerError('CANCELLED', 'the upload has ended');
@@ -126,15 +129,15 @@ export class OpenUpload {
     }
   }
 
-  /** Of all that came, if it was digested by this algorithm while it came. */
+  /** The digest of all received data, if it was hashed by this algorithm during the transfer. */
   async digest(algorithm: ChecksumAlgorithm): Promise<string | undefined> {
     return this.#digest?.algorithm === algorithm ? this.#digest.digest() : undefined;
   }
 
-  /** What has come stays, for the next connection, and for the next life of the daemon. */
+  /** Received data stays for the next connection, and for the next life of the daemon. */
   async #pause(): Promise<void> {
     await this.#unfollow();
-    // Otherwise its operation has ended, or the next start resumes from the checkpoint before.
+    // Otherwise its operation has ended, or the next start resumes from the previous checkpoint.
     if (!this.#ended) await this.file.checkpoints.now(this.#committed);
   }
 

@@ -1,14 +1,14 @@
 import { sleepOrAborted } from '../model/async.js';
 
-/** Bytes a second at the most; undefined: without a limit. It may change while bytes move. */
+/** Maximum bytes a second; undefined: no limit. It may change while bytes move. */
 export type Rate = () => bigint | undefined;
 
-/** So much time that was not used is made up for. */
+/** How much unused time may be caught up. */
 const CATCH_UP_MS = 100;
-/** A rate that was raised meanwhile holds after this time. */
+/** A changed rate takes effect after this time at the latest. */
 const LOOK_MS = 500;
 
-/** Keeps what moves to a rate. */
+/** Limits a stream to a rate. */
 export class Pace {
   #bytes = 0;
   /** When the bytes so far may have moved, by the clock of this process. */
@@ -17,7 +17,8 @@ export class Pace {
   constructor(private readonly rate: Rate) {}
 
   /**
-   * Waits until so many bytes, counted from the beginning, may have moved. Fails as `signal` says.
+   * Waits until this many bytes, counted from the beginning, may have moved. Fails with the
+   * signal's reason.
    */
   async reach(bytes: number, signal: AbortSignal): Promise<void> {
     let more = bytes - this.#bytes;
@@ -33,7 +34,7 @@ export class Pace {
   }
 }
 
-/** The pieces, at a rate; without one as they come. */
+/** The chunks at a rate; without one as they arrive. */
 export async function* paced<T>(
   pieces: AsyncIterable<T>,
   bytesOf: (piece: T) => number,

@@ -11,11 +11,11 @@ export interface PublishedPorts {
   readonly paths: Paths;
   readonly files: Files;
   readonly clock: Clock;
-  /** An upload is remembered for so long. */
+  /** How long an upload is remembered. */
   readonly uploadExpireMs: number;
 }
 
-/** So many uploads are remembered. */
+/** Limit of remembered uploads. */
 const REMEMBERED = 1024;
 
 interface Published {
@@ -25,7 +25,7 @@ interface Published {
   readonly untilMs: number;
 }
 
-/** Uploads that succeeded a while ago: a caller that did not hear the answer comes back to them. */
+/** Uploads that succeeded recently: a caller that did not get the answer comes back to them. */
 export class PublishedUploads {
   /** Oldest first. */
   readonly #all = new Map<string, Published>();
@@ -35,14 +35,14 @@ export class PublishedUploads {
     private readonly journal: Pick<Journal, 'get'>,
   ) {}
 
-  /** @param file what has the target's name now */
+  /** @param file the file with the target's name now */
   add(id: string, published: Omit<Published, 'untilMs'>): void {
     const [oldest] = this.#all.keys();
     if (oldest !== undefined && this.#all.size >= REMEMBERED) this.#all.delete(oldest);
     this.#all.set(id, { ...published, untilMs: this.ports.clock() + this.ports.uploadExpireMs });
   }
 
-  /** The last one of this spec, while the target is still the file that it made. */
+  /** The last one of this spec, while the target is still the file that it created. */
   async find(
     spec: string,
     target: ImageAddress,
@@ -59,9 +59,9 @@ export class PublishedUploads {
   }
 
   /**
-   * Whether an upload that has succeeded had this digest. Of one that is not remembered its id
-   * tells: nobody has it but who began it. Fails with CHECKSUM_MISMATCH, and with TARGET_EXISTS
-   * where nobody can tell.
+   * Checks the digest of an upload that has succeeded. One that is no longer remembered is
+   * identified by its id, which only its caller has. Fails with CHECKSUM_MISMATCH, and with
+   * TARGET_EXISTS if it cannot be determined.
    */
   assertSame(id: string, { algorithm, digest }: UploadChecksum): void {
     const had = this.#all.get(id)?.checksum;
@@ -77,7 +77,7 @@ export class PublishedUploads {
   }
 
   async #isStill(target: ImageAddress, file: Fingerprint): Promise<boolean> {
-    const now = await this.ports.paths.source(target).catch(() => undefined); // gone, or no image any more
+    const now = await this.ports.paths.source(target).catch(() => undefined); // gone, or no longer an image
     if (now === undefined) return false;
     try {
       const { device, inode, lengthBytes, modifyTimeNs } = await this.ports.files.fingerprint(now);

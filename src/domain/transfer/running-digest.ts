@@ -7,7 +7,7 @@ import type { ChecksumAlgorithm } from '../model/checksum.js';
 const ZEROS = Buffer.alloc(1024 * 1024);
 const ZEROS_BYTES = BigInt(ZEROS.length);
 
-/** The digest of what goes by, in order. */
+/** The digest of streamed data, in order. */
 export class RunningDigest {
   readonly #hash: Hash | StreamedBlocks;
 
@@ -19,7 +19,7 @@ export class RunningDigest {
     this.#hash.update(data);
   }
 
-  /** Takes as long as hashing them does, except for the block digest. */
+  /** Takes as long as hashing the zeros, except for the block digest. */
   zeros(count: bigint): void {
     if (this.#hash instanceof StreamedBlocks) this.#hash.zeros(count);
     else
@@ -28,7 +28,7 @@ export class RunningDigest {
   }
 
   /**
-   * Others want to work too: a terabyte of zeros takes ten minutes. Fails with the signal's reason.
+   * Yields to other work: a terabyte of zeros takes ten minutes. Fails with the signal's reason.
    */
   async take(piece: Chunk, signal?: AbortSignal): Promise<void> {
     if ('data' in piece) {
@@ -49,7 +49,7 @@ export class RunningDigest {
     }
   }
 
-  /** To be asked once. */
+  /** Call it once. */
   digest(): string {
     return this.#hash instanceof StreamedBlocks ? this.#hash.digest() : this.#hash.digest('hex');
   }

@@ -32,8 +32,8 @@ export interface UploadSpec {
   readonly format: ImageFormat;
   readonly lengthBytes: bigint;
   /**
-   * So much of it will be data, the rest zeros, says the caller: reserved at once; what comes
-   * beyond is reserved as it comes.
+   * How much of it will be data, as announced by the caller: reserved at once; data beyond that is
+   * reserved as it arrives.
    */
   readonly dataBytes: bigint;
   readonly checksum?: UploadChecksum;
@@ -47,20 +47,20 @@ export interface UploadPorts extends PublishPorts {
   readonly digests: Digests;
   readonly clock: Clock;
   readonly paths: Paths;
-  /** An upload to which nobody has sent anything for so long is removed. */
+  /** An upload without received data for this time is removed. */
   readonly uploadExpireMs: number;
 }
 
-/** A spec with whose it is: nobody else finds it. */
+/** A spec with its owner: no other caller finds it. */
 type OwnedSpec = UploadSpec & { readonly owner: string };
 
-/** An upload as callers find it again. */
+/** An upload that callers can find again. */
 interface Entry {
   readonly upload: OpenUpload;
   readonly owner: string;
 }
 
-/** What is to be sent, or that nothing is. */
+/** What remains to be sent, or that nothing does. */
 interface Started {
   readonly id: string;
   readonly committedBytes: bigint;
@@ -69,8 +69,8 @@ interface Started {
 }
 
 /**
- * Uploads: started, found again, resumed, and published when whole. Each is an operation, whose id
- * is the upload's; the next start of the daemon resumes it.
+ * Uploads: started, found again, resumed, and published when complete. Each is an operation, whose
+ * id is the upload's; the next start of the daemon resumes it.
  */
 export class Uploads {
   readonly #sessions = new OpenSessions<Entry>();
@@ -85,8 +85,9 @@ export class Uploads {
   }
 
   /**
-   * Begins an upload, or finds the caller's own that is the same, also one that has succeeded; a
-   * connection that still sends to that is ended. `info` is set when nothing is left to send.
+   * Begins an upload, or finds the caller's own with the same spec, also one that has succeeded; a
+   * connection that still sends to that upload is ended. `info` is set when nothing is left to
+   * send.
    */
   async start(asked: UploadSpec, requestId: string, caller: Caller): Promise<Started> {
     const spec = { ...asked, owner: caller.identity };
@@ -106,9 +107,8 @@ export class Uploads {
   }
 
   /**
-   * One that is open, or about to be: after a start of the daemon, or as another call asks for it.
-   * One that is being checked is waited for. Without a request id also one that was published a
-   * while ago.
+   * An upload that is open, or about to be: after a start of the daemon, or by another call. One
+   * that is being checked is awaited. Without a request id also one that was published recently.
    */
   async #find(spec: OwnedSpec, requestId: string, signal: AbortSignal): Promise<Stood<Entry> | undefined> {
     const wanted = fingerprint(spec);
@@ -124,7 +124,7 @@ export class Uploads {
   }
 
   /**
-   * Takes bytes; with the last of them the image is checked and published. Fails with
+   * Receives bytes; after the last of them the image is checked and published. Fails with
    * UPLOAD_NOT_FOUND, and as the operation does.
    */
   async receive(
@@ -143,7 +143,7 @@ export class Uploads {
   }
 
   /**
-   * What an upload came to that has succeeded, for a caller that did not hear it. Fails with
+   * The result of a succeeded upload, for a caller that did not get it. Fails with
    * UPLOAD_NOT_FOUND.
    */
   async #resume(id: string, offset: bigint, pieces: AsyncIterable<UploadPiece>, caller: Caller) {
@@ -165,8 +165,8 @@ export class Uploads {
   }
 
   /**
-   * Waits for an image's bytes and publishes them when they are whole, agree with their digest, and
-   * are an acceptable untrusted image. A cancel, or an expiry, removes the bytes.
+   * Waits for an image's bytes and publishes them when they are complete, match their digest, and
+   * are an acceptable untrusted image. A cancel or expiry removes the bytes.
    */
   get #verb(): Verb<OwnedSpec, ImageResult> {
     return {
@@ -195,7 +195,7 @@ export class Uploads {
     return result;
   }
 
-  /** Until every byte is there and agrees; counts of what came. */
+  /** Runs until every byte has arrived and matches; returns the counts. */
   async #take(part: StagedImage, space: GrowingSpace, spec: OwnedSpec, run: Run, { offset, zeroBytes = 0n }: Position) {
     const { transfers, clock, uploadExpireMs: expireMs } = this.ports;
     const { target, lengthBytes, dataBytes: totalBytes } = spec;
@@ -204,7 +204,7 @@ export class Uploads {
     const show = () => run.progress({ doneBytes: counts.movedBytes, totalBytes, skippedBytes: counts.skippedBytes });
     const writer = await transfers.writer(part, target);
     try {
-      // What came after the last checkpoint does not count.
+      // Data received after the last checkpoint does not count.
       await part.truncate(offset);
       const checkpoints = new Checkpoints(writer, run, offset);
       const onCommitted = ({ offset: to, zeroBytes: zeros }: Committed) => {
@@ -238,7 +238,7 @@ export class Uploads {
     return { ...counts, checksum };
   }
 
-  /** The digest of all of it, whatever it came in. */
+  /** The digest of all data, over however many connections it came. */
   async #read(
     part: StagedImage,
     { target, lengthBytes }: OwnedSpec,
@@ -279,7 +279,7 @@ function infoOf({ result }: OperationRecord): ImageInfo {
   return result.info;
 }
 
-/** What a connection hears that still sends. */
+/** The error for a connection that still sends. */
 function whyEnded(signal: AbortSignal): HostlerError {
   return signal.aborted ? asHostlerError(signal.reason) : new HostlerError('CANCELLED', 'the upload has ended');
 }

@@ -1,15 +1,15 @@
 import type { FileWriter } from '../ports/transfers.js';
 
 /**
- * So many pieces wait to be written while the next ones come: of 256 KiB each, they are the window
- * of a connection.
+ * Chunks that may wait to be written while the next ones arrive: of 256 KiB each, they are the
+ * window of a connection.
  */
 const DEPTH = 4;
 
 /**
- * Writes pieces that follow each other, and says how far the file is written without a gap. One at
- * a time: the kernel lets only one write into a file, and the others would spin on their cores
- * until it is their turn.
+ * Writes consecutive chunks, and reports up to which offset the file is written without a gap. One
+ * write at a time: the kernel allows only one writer in a file, and others would spin on their
+ * cores.
  */
 export class WriteBehind {
   readonly #pending: Promise<void>[] = [];
@@ -21,7 +21,7 @@ export class WriteBehind {
     private readonly onWritten: (end: bigint) => void,
   ) {}
 
-  /** Waits while too many are pending. Throws what an earlier one failed with. */
+  /** Waits while too many are pending. Throws the error of an earlier write. */
   async write(data: Uint8Array, position: bigint): Promise<void> {
     this.#last = this.#after(this.#last, data, position);
     this.#last.catch(() => undefined); // avoids unhandledRejection; awaited later
@@ -29,15 +29,15 @@ export class WriteBehind {
     if (this.#pending.length >= DEPTH) await this.#pending.shift();
   }
 
-  /** Resolved when everything has been written. */
+  /** Resolves when everything has been written. */
   async drain(): Promise<void> {
     this.#pending.length = 0;
     await this.#last;
   }
 
-  /** Resolved when nothing is written any more; what follows a failure is not. */
+  /** Resolves when no write is running; writes after a failure are dropped. */
   async untilIdle(): Promise<void> {
-    await this.#last.catch(() => undefined); // the writer has had the error, or writes no more
+    await this.#last.catch(() => undefined); // the writer has got the error, or writes no more
   }
 
   async #after(before: Promise<void>, data: Uint8Array, position: bigint): Promise<void> {

@@ -1,17 +1,17 @@
-/** What data takes on a disk: a byte of it takes a block. */
+/** The space of data on a disk: a single byte occupies a block. */
 import { roundUp } from '../model/size.js';
 
-/** Of most filesystems. */
+/** Block size of most filesystems. */
 const BLOCK_BYTES = 4096n;
 
-/** Counts the blocks of what is written in order, with gaps. */
+/** Counts the blocks of data that is written in order, with gaps. */
 export class WrittenBlocks {
   #reached = 0n;
 
-  /** @param bytes taken by what was written before */
+  /** @param bytes occupied by earlier data */
   constructor(private bytes: bigint) {}
 
-  /** The bytes that all blocks take when what lies between these offsets is written too. */
+  /** The bytes of all blocks if the range between these offsets is written too. */
   with(start: bigint, end: bigint): bigint {
     const first = start - (start % BLOCK_BYTES);
     const from = first > this.#reached ? first : this.#reached;

@@ -11,7 +11,7 @@ import type { SharedFolders } from '../ports/paths.js';
 import type { ReadCallLimit } from './read-call-limit.js';
 
 export interface BatchSpec {
-  /** As they came: each is judged by itself. */
+  /** Unchecked: each is checked by itself. */
   readonly paths: readonly string[];
   /** Undeclared: each is detected. */
   readonly format?: ImageFormat;
@@ -32,17 +32,17 @@ export interface BatchPorts extends InfoPorts {
 }
 
 /**
- * Read at once: a network filesystem or a cluster is at work on one while another is waited for;
- * local files are read in one turn, in half a millisecond. Each may take some MiB, of thousands of
- * snapshots.
+ * Images that are read in parallel: a network filesystem or a cluster can work on one while another
+ * is awaited; local files are read in one turn, in half a millisecond. Each may take some MiB, for
+ * thousands of snapshots.
  */
 const AT_ONCE = 4;
-/** So long others wait for their turn, in ms: more turns than that cost time, too. */
+/** Time in ms before other work gets a turn; more frequent turns would cost time, too. */
 const TURN_MS = 2;
 
 /**
- * What each of many images is, in the order of the spec, a few at a time. A path that cannot be
- * described has its error and keeps no other from its answer. Fails with TOO_MANY_OPERATIONS,
+ * The facts of each of many images, in the order of the spec, a few at a time. A path that cannot
+ * be described gets an error and does not affect the others. Fails with TOO_MANY_OPERATIONS,
  * CALLER_AT_LIMIT, and with the signal's reason.
  */
 export async function* batchImageInfo(
@@ -76,12 +76,12 @@ async function describeOne(
 ): Promise<DescribedOne> {
   try {
     const address = addressOf(path);
-    // What one call for it would be refused by before anything is looked at.
+    // The checks that refuse a single call before anything is read.
     ports.scope.assert({ address, need: 'read' });
     return { images: await getImageInfo({ ...spec, address }, ports, shared) };
   } catch (cause) {
     const error = asHostlerError(cause);
-    // A mistake of ours goes into the log, as that of a failed call does.
+    // A bug is logged, as for a failed call.
     if (error.reason === 'BUG') throw error;
     if (error.shown.code === 'PERMISSION_DENIED') caller.onDenied?.(path);
     return { error };

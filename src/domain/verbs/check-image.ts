@@ -14,7 +14,7 @@ export interface CheckSpec {
 }
 
 /**
- * Checks an image's tables, and repairs them when asked. After a crash in a repair the same call
+ * Checks an image's tables, and repairs them if requested. After a crash in a repair the same call
  * completes it.
  */
 export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
@@ -43,10 +43,10 @@ export function checkImage(ports: ChangePorts): Verb<CheckSpec, CheckResult> {
 
 const NOTHING: CheckCounts = { corruptions: 0n, leaks: 0n, checkErrors: 0n, corruptionsFixed: 0n, leaksFixed: 0n };
 
-/** What was cut off the tool passes over, or fails by: that is found here. */
+/** The tool ignores truncated parts, or fails because of them: they are found here. */
 async function checked(chain: Chain, run: Run, { changer, reader }: ChangePorts): Promise<CheckCounts> {
   const [{ file, format }] = chain;
-  // What an interrupted change has left is for the tool to judge: see `assertUncut`.
+  // Leftovers of an interrupted change are for the tool to judge: see `assertUncut`.
   const cut = run.isTouched(file) ? undefined : await reader.cut(file, format, run.signal);
   if (cut !== undefined) {
     run.warn({ reason: 'IMAGE_CUT', message: cut.error.message });

@@ -21,7 +21,7 @@ export interface CommitSpec {
 
 /**
  * Writes an image's content into a layer below it. The image keeps its data, so that its content is
- * the same at every moment, also when a crash leaves the base half written; the same call completes
+ * the same at every moment, also if a crash leaves the base half written; the same call completes
  * it.
  */
 export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
@@ -70,8 +70,8 @@ export function commitImage(ports: ChangePorts): Verb<CommitSpec, ImageResult> {
 }
 
 /**
- * A volume's parent is a snapshot, which stays as it is: the volume itself becomes whole. Fails
- * with LAYER_NOT_FOUND.
+ * A volume's parent is a snapshot, which stays as it is: the volume itself becomes standalone.
+ * Fails with LAYER_NOT_FOUND.
  */
 function baseOf({ address, base }: CommitSpec, [top, ...below]: Chain): Layer {
   const [nearest] = below;

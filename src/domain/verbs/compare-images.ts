@@ -35,7 +35,7 @@ export function compareImages(ports: ChangePorts): Verb<CompareSpec, CompareResu
       run.phase('VERIFYING');
       const sizes = [first, second].map((image) => run.chain(image)[0].facts.virtualSizeBytes);
       const totalBytes = sizes.reduce((one, other) => (one > other ? one : other));
-      // Holes are compared by what is said of them, and count as well.
+      // Holes are compared by the extent maps, and count as well.
       const show = (doneBytes: bigint) => run.progress({ doneBytes, totalBytes, skippedBytes: 0n });
       show(0n);
       await run.step('compare');

@@ -30,7 +30,7 @@ export interface ConvertSpec extends Layout {
   /** An internal snapshot; unset: the current state. */
   readonly snapshot?: string;
   readonly bytesPerSecond?: bigint;
-  /** With passphrases that come apart from the spec. */
+  /** The passphrases are in the secrets. */
   readonly sourceEncrypted: boolean;
   readonly encrypted: boolean;
   readonly overwrite: boolean;
@@ -81,8 +81,8 @@ export function convertImage(
       run.phase('CONVERTING');
       run.progress({ doneBytes: 0n, totalBytes, skippedBytes });
       await run.step('convert');
-      // Measured: qcow2 gets whole clusters and is written faster and more evenly past the page
-      // cache; raw, out of order, is not.
+      // Measured: qcow2 gets whole clusters and is written faster and more evenly with O_DIRECT;
+      // raw, out of order, is not.
       const direct = spec.format === 'qcow2' && !spec.compress && (await part.canWriteDirectly());
       const request: ConvertRequest = { ...spec, ...run.secrets, direct, shared: spec.allowInUse };
       await ports.tool.convert(
@@ -104,8 +104,8 @@ export function convertImage(
 }
 
 /**
- * A tool leaves out chunks of a dmg that it cannot expand, and at its end takes the disk for a
- * shorter one. Fails with UNSUPPORTED_BY_BACKEND.
+ * A tool skips chunks of a dmg that it cannot decompress, and if they are at the end, takes the
+ * disk for a shorter one. Fails with UNSUPPORTED_BY_BACKEND.
  */
 async function assertDmgWhole([image, ...below]: Chain, { tool }: CreatePorts, run: ToolRun): Promise<void> {
   if (image.format !== 'dmg') return;
@@ -118,7 +118,7 @@ async function assertDmgWhole([image, ...below]: Chain, { tool }: CreatePorts, r
   );
 }
 
-/** What is compressed takes less than was moved: of that its tables tell. */
+/** Compressed data occupies less than was moved: the tables tell how much. */
 async function workOf(
   spec: ConvertSpec,
   made: Layer,
@@ -134,8 +134,8 @@ async function workOf(
 }
 
 /**
- * Fails with SNAPSHOT_NOT_FOUND, and with SNAPSHOT_SIZE_DIFFERS where qemu-img would lose some of
- * its content, or give it another size.
+ * Fails with SNAPSHOT_NOT_FOUND, and with SNAPSHOT_SIZE_DIFFERS if qemu-img would lose some of its
+ * content, or give it another size.
  */
 function assertSnapshot(spec: ConvertSpec, chain: Chain): void {
   const { source, snapshot, target, format } = spec;
@@ -156,29 +156,29 @@ function assertSnapshot(spec: ConvertSpec, chain: Chain): void {
   );
 }
 
-/** Of what is read: a snapshot has the size that the image had then. */
+/** The size of what is read: a snapshot has the size that the image had then. */
 function sizeOf({ snapshot }: ConvertSpec, [{ facts }]: Chain): bigint {
   const found = facts.snapshots.find(({ name }) => name === snapshot);
   return (snapshot === undefined ? undefined : found?.virtualSizeBytes) ?? facts.virtualSizeBytes;
 }
 
-/** Data of what is read; a map knows the current state only. */
+/** The data of what is read; a map describes the current state only. */
 async function moveEstimate(spec: ConvertSpec, chain: Chain, { tool }: CreatePorts, run: ToolRun): Promise<bigint> {
   const { snapshot } = spec;
-  // As ciphertext zeros are data.
+  // In ciphertext, zeros are data.
   if (spec.format === 'luks') return sizeOf(spec, chain);
   if (snapshot === undefined) return dataBytes(chain, tool, run);
   const [{ file, facts, untrusted }] = chain;
   const size = sizeOf(spec, chain);
   if (untrusted === 'inPlace' || isClosed(chain)) return file.allocatedBytes < size ? file.allocatedBytes : size;
   const { requiredBytes, fullyAllocatedBytes } = await tool.measure(chain, 'qcow2', run, { snapshot });
-  // Tables are in both; what is measured has the size of the image.
+  // Both numbers include the tables; the measured size is that of the image.
   const data = requiredBytes - fullyAllocatedBytes + facts.virtualSizeBytes;
   return data < 0n ? 0n : data < size ? data : size;
 }
 
 /**
- * Everything when preallocated, the data for raw, what qemu-img measures for qcow2; others are like
+ * Everything if preallocated, the data for raw, qemu-img's measurement for qcow2; other formats as
  * raw with some tables.
  */
 async function needOf(
@@ -194,7 +194,9 @@ async function needOf(
   return (await imageNeed(chain, format, moveBytes, tool, run, spec)) + header;
 }
 
-/** Space for so much data of a chain, or of a snapshot in it, in a format, nothing preallocated. */
+/**
+ * Space for this much data of a chain, or of a snapshot in it, in a format, without preallocation.
+ */
 export async function imageNeed(
   chain: Chain,
   format: ImageFormat,
@@ -215,8 +217,7 @@ export async function imageNeed(
     ...(snapshot === undefined ? {} : { snapshot }),
     ...(extendedL2 === undefined ? {} : { extendedL2 }),
   });
-  // qemu-img counts the tables of a disk that is full: of an empty one of 100 TiB that would be 16
-  // GB.
+  // qemu-img counts the tables of a full disk: for an empty one of 100 TiB that would be 16 GB.
   const allTables = measured.fullyAllocatedBytes - roundUp(virtualSizeBytes, clusterSizeBytes);
   const data = measured.requiredBytes - allTables;
   const tables = qcow2Tables(virtualSizeBytes, data, clusterSizeBytes, extendedL2);

@@ -18,7 +18,7 @@ export interface CreateSpec extends Layout {
   readonly format: ImageFormat;
   readonly sizeBytes: bigint;
   readonly preallocation: Preallocation;
-  /** With the passphrase that comes apart from the spec. */
+  /** The passphrase is in the secrets. */
   readonly encrypted: boolean;
   readonly overwrite: boolean;
   readonly allowDependants: boolean;
@@ -29,10 +29,10 @@ export type CreatePorts = PublishPorts & { readonly tool: ImageTool; readonly fi
 
 const writesData = ({ preallocation }: CreateSpec) => preallocation === 'full' || preallocation === 'falloc';
 
-/** Tables of an empty image of any format, but those of a qcow2, which grow with its size. */
+/** Tables of an empty image of any format except qcow2, whose tables grow with the size. */
 const TABLES_BYTES = 1n << 20n;
 
-/** What an image takes that holds nothing. A cluster keeps such things beside its pools. */
+/** The space of an empty image. A cluster stores such metadata beside its pools. */
 export function tablesBytes({ storage }: ResolvedTarget): bigint {
   return storage === 'volume' ? 0n : TABLES_BYTES;
 }
@@ -47,7 +47,7 @@ function needOf(spec: CreateSpec, target: ResolvedTarget): bigint {
   return tablesBytes(target) + header + data + qcow2Tables(sizeBytes, mapped, clusterSizeBytes, extendedL2);
 }
 
-/** Makes an empty image. A crash leaves nothing under the final name. */
+/** Creates an empty image. A crash leaves nothing under the final name. */
 export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
   return {
     name: 'CreateImage',
@@ -80,7 +80,7 @@ export function createImage(ports: CreatePorts): Verb<CreateSpec, ImageResult> {
       run.phase('CREATING');
       await run.step('create');
       await ports.tool.create(part, { ...spec, sizeBytes, ...run.secrets }, run.tool());
-      // In full means that zeros are written everywhere.
+      // `full` means that zeros are written everywhere.
       const movedBytes = spec.preallocation === 'full' ? sizeBytes : 0n;
       const moved = { movedBytes, skippedBytes: rest(sizeBytes, movedBytes) };
       const work = { method: 'create', why: 'an empty image was asked for', ...moved };

@@ -11,7 +11,7 @@ import { SECTOR_BYTES, roundUp } from '../model/size.js';
 import type { FileAttributes } from '../ports/handles.js';
 import type { CreateRequest } from '../ports/tools.js';
 
-/** The format keeps the backing file's name in so many bytes. */
+/** The format stores the backing file's name in at most this many bytes. */
 export const MAX_BACKING_NAME_BYTES = 1023;
 /** Reads get slower with each layer; deeper chains should be flattened. */
 const MAX_OVERLAY_LAYERS = 16;
@@ -30,15 +30,15 @@ export interface OverlaySpec extends Layout {
 }
 
 /**
- * Makes a qcow2 overlay on a base that qemu does not open, or a clone in a cluster. A crash leaves
- * nothing under the final name.
+ * Creates a qcow2 overlay on a base that qemu does not open, or a clone in a cluster. A crash
+ * leaves nothing under the final name.
  */
 export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult> {
   return {
     name: 'CreateOverlay',
     slot: () => 'none',
     uses: ({ address, backing, backingFormat, overwrite, allowDependants, allowInUse }) => [
-      // A clone is of a snapshot, so a writer cannot change it meanwhile.
+      // A clone is made of a snapshot, so a writer cannot change it meanwhile.
       {
         role: 'source',
         address: backing,
@@ -77,7 +77,7 @@ export function createOverlay(ports: CreatePorts): Verb<OverlaySpec, ImageResult
   };
 }
 
-/** An image on this base would have less of it than there is, both in bytes. */
+/** The error for an image smaller than its base, both in bytes. */
 export function baseLarger(path: string, ownBytes: bigint, base: string, baseBytes: bigint): HostlerError {
   const sizes = { virtual_size_bytes: String(ownBytes), base_virtual_size_bytes: String(baseBytes) };
   return new HostlerError(
@@ -87,12 +87,15 @@ export function baseLarger(path: string, ownBytes: bigint, base: string, baseByt
   );
 }
 
-/** An overlay in another kind of storage than its base: no tool finds the base from there. */
+/**
+ * The error for an overlay in another kind of storage than its base: no tool could find the base
+ * from there.
+ */
 export function apartFromBase(path: string, base: string): HostlerError {
   return unsupported('an overlay lies where its base lies, in files or in a cluster', { path, backing_file: base });
 }
 
-/** Checks the base and says what to create. */
+/** Checks the base and returns what to create. */
 function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateRequest {
   const chain = resolution.chain(spec.backing);
   const [{ file, facts }] = chain;
@@ -133,7 +136,10 @@ function overlayRequest(spec: OverlaySpec, resolution: Resolution): CreateReques
   };
 }
 
-/** Other formats have clusters that qcow2 cannot have (vdi: 1 MiB can, vhdx: 32 MiB cannot). */
+/**
+ * Other formats have cluster sizes that qcow2 does not support (vdi: 1 MiB works, vhdx: 32 MiB does
+ * not).
+ */
 function inheritedClusterSize(bytes: bigint | undefined): bigint | undefined {
   return bytes !== undefined && bytes >= 512n && bytes <= 2n << 20n && (bytes & (bytes - 1n)) === 0n
     ? bytes

@@ -8,7 +8,7 @@ export interface DeleteSpec {
   readonly address: ImageAddress;
   readonly missingOk: boolean;
   readonly allowInUse: boolean;
-  /** Go on although images are backed by it. */
+  /** Continue although images are backed by it. */
   readonly allowDependants: boolean;
 }
 
@@ -17,15 +17,15 @@ interface DeletePorts {
 }
 
 /**
- * Removes an image file; a link is removed, not followed. After a crash it is there whole, or gone.
+ * Removes an image file; a link is removed, not followed. After a crash it is complete, or gone.
  */
 export function deleteImage(ports: DeletePorts): Verb<DeleteSpec, DeleteResult> {
   return removal('DeleteImage', { kinds: ['file', 'link', 'volume'], missing: 'IMAGE_NOT_FOUND' }, ports);
 }
 
 /**
- * Removes one file of any kind but a folder; a link is removed, not followed. After a crash it is
- * there whole, or gone.
+ * Removes one file of any kind except a folder; a link is removed, not followed. After a crash it
+ * is complete, or gone.
  */
 export function deleteFile(ports: DeletePorts): Verb<DeleteSpec, DeleteResult> {
   return removal('DeleteFile', { kinds: ['file', 'link', 'block', 'other'], missing: 'FILE_NOT_FOUND' }, ports);

@@ -9,12 +9,12 @@ export interface DiskType {
   readonly basis: 'path' | 'content';
 }
 
-/** What a ploop image's folder holds. */
+/** The descriptor in a ploop image's folder. */
 const PLOOP_DESCRIPTOR = 'DiskDescriptor.xml';
 
 /**
- * The type that a path tells by its beginning alone; such a path need not be in a root, and nothing
- * is looked at.
+ * The type that the beginning of a path gives; such a path need not be in a root, and is not
+ * examined.
  */
 export function typeByPrefix(path: string): DiskType | undefined {
   if (path.startsWith('rbd:')) return { type: 'rbd', basis: 'path' };
@@ -22,8 +22,8 @@ export function typeByPrefix(path: string): DiskType | undefined {
 }
 
 /**
- * A folder with a ploop descriptor is ploop; a file is what its content says, which a guest may
- * have written.
+ * A folder with a ploop descriptor is ploop; the type of a file is by its content, which a guest
+ * may have written.
  */
 export async function detectDiskType(
   address: ImageAddress,

@@ -15,11 +15,11 @@ export interface DigestSpec {
   readonly peer?: string;
 }
 
-/** Hashes a file's blocks beside everything else. */
+/** Hashes a file's blocks in parallel with other work. */
 export interface BlockHasher {
   /**
-   * The block digest (`sha256-4m-blocks`) of a file whose extents are these. `onBytes` hears how
-   * much data was hashed so far. Fails with IO_ERROR, ACCESS_DENIED.
+   * The block digest (`sha256-4m-blocks`) of a file with these extents. `onBytes` gets the bytes of
+   * data hashed so far. Fails with IO_ERROR, ACCESS_DENIED.
    */
   digest(
     file: Resolved,
@@ -34,17 +34,18 @@ export interface DigestPorts {
   readonly digests: Digests;
 }
 
-/** So many digests are remembered. */
+/** Limit of remembered digests. */
 const REMEMBERED = 4096;
 /**
- * What was changed so shortly before may change again within the same tick of the kernel's clock.
+ * A file that was changed more recently than this may change again within the same tick of the
+ * kernel's clock.
  */
 const SETTLED_NS = 100_000_000n;
 const NS_PER_MS = 1_000_000n;
 
 /**
- * Digests of files, remembered for as long as a file stays what it is: the same inode, size, mtime
- * and ctime.
+ * Digests of files, remembered as long as a file is unchanged: the same inode, size, mtime and
+ * ctime.
  */
 export class Digests {
   readonly #known = new Map<string, string>();
@@ -59,7 +60,7 @@ export class Digests {
   ) {}
 
   /**
-   * Fails with SOURCE_CHANGED when the file was changed meanwhile, with IMAGE_TOO_LARGE, and as
+   * Fails with SOURCE_CHANGED if the file was changed meanwhile, with IMAGE_TOO_LARGE, and as
    * `BlockHasher`.
    */
   async of(file: Resolved, run: ToolRun, onBytes?: (bytes: bigint) => void): Promise<string> {
@@ -88,7 +89,7 @@ export class Digests {
   }
 }
 
-/** Fails with IMAGE_TOO_LARGE: nobody waits for the digest of so many zeros. */
+/** Fails with IMAGE_TOO_LARGE: hashing the zeros of a longer file would take too long. */
 export function assertDigestible({ address, lengthBytes }: Pick<Resolved, 'address' | 'lengthBytes'>): void {
   if (lengthBytes <= MAX_DIGEST_BYTES) return;
   const most = String(MAX_DIGEST_BYTES);
@@ -101,7 +102,7 @@ export function assertDigestible({ address, lengthBytes }: Pick<Resolved, 'addre
   );
 }
 
-/** Which parts of a file's bytes are data, whatever the bytes mean. */
+/** Which parts of a file's bytes are data, whatever format they have. */
 export async function* dataExtentsOf(file: Resolved, tool: ImageTool, run: ToolRun): AsyncGenerator<DataExtent> {
   if (file.lengthBytes === 0n) return;
   for await (const { offsetBytes, lengthBytes, data } of tool.map(
@@ -111,19 +112,19 @@ export async function* dataExtentsOf(file: Resolved, tool: ImageTool, run: ToolR
     yield { offsetBytes, lengthBytes, data };
 }
 
-/** Says in a line whether a file is still what it was. */
+/** A fingerprint as one line of text, equal while the file is unchanged. */
 export function fingerprintText(print: Fingerprint): string {
   return [print.device, print.inode, print.lengthBytes, print.modifyTimeNs, print.changeTimeNs].join(':');
 }
 
 /**
- * The digest of a file's bytes, equal whatever the sparseness. Changes nothing; a crash leaves
- * nothing.
+ * The digest of a file's bytes, independent of sparseness. Changes nothing; a crash leaves nothing.
  */
 export function digestImage({ files, digests }: DigestPorts): Verb<DigestSpec, DigestResult> {
   return {
     name: 'DigestImage',
-    // An agent that waits for it may hold a slot that we wait for; an export waits for nobody.
+    // An agent that waits for it may hold a slot that this operation waits for; an export waits for
+    // no operation.
     slot: ({ peer }) => (peer === undefined ? 'io' : 'export'),
     uses: ({ address }) => [{ role: 'source', address, allowInUse: false }],
 
@@ -149,20 +150,22 @@ export function digestImage({ files, digests }: DigestPorts): Verb<DigestSpec, D
   };
 }
 
-/** Before `digestShown` behind other work, whose progress is that of another phase. */
+/**
+ * Call it before `digestShown` if it follows other work, whose progress belongs to another phase.
+ */
 export function beginDigest(run: Run): void {
   run.phase('VERIFYING');
   run.progress({ doneBytes: 0n, skippedBytes: 0n });
 }
 
-/** Digests a file and shows how far it has come. */
+/** Hashes a file and shows the progress. */
 export async function digestShown(file: Resolved, run: Run, digests: Digests): Promise<string> {
   const { lengthBytes, allocatedBytes } = file;
   const totalBytes = allocatedBytes < lengthBytes ? allocatedBytes : lengthBytes;
   const show = (doneBytes: bigint) =>
     run.progress({ doneBytes, totalBytes, skippedBytes: rest(lengthBytes, totalBytes) });
   show(0n);
-  // A block that holds any data is hashed whole, so more may be hashed than is allocated.
+  // A block with any data is hashed whole, so more may be hashed than is allocated.
   const digest = await digests.of(file, run.tool(), (bytes) => show(bytes < totalBytes ? bytes : totalBytes));
   show(totalBytes);
   return digest;

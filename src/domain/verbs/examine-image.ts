@@ -16,7 +16,7 @@ export interface ExaminePorts {
   readonly readers: ReadCallLimit;
 }
 
-/** Extents sent together: big enough to be cheap, small enough to come at once. */
+/** Extents that are sent together: many enough to be efficient, few enough to arrive soon. */
 const EXTENTS_PER_PAGE = 2000;
 
 interface ExamineSpec {
@@ -46,7 +46,7 @@ export async function* mapImage(
   }
 }
 
-/** An offset in one of several files says nothing. */
+/** An offset in one of several files is meaningless, so it is left out. */
 function inOneFile(extent: Extent, chain: Chain): Extent {
   if (chain[extent.depth]?.extents === undefined) return extent;
   const { offsetBytes, lengthBytes, data, zero, depth } = extent;
@@ -59,7 +59,7 @@ export interface Measure {
   readonly dataBytes: bigint;
 }
 
-/** How much space an image takes in another format. */
+/** How much space an image needs in another format. */
 export async function measureImage(
   spec: ExamineSpec & { readonly targetFormat: ImageFormat },
   caller: Caller,
@@ -79,8 +79,8 @@ export async function measureImage(
 }
 
 /**
- * An image that tools may read, as one of the calls that its caller may have at a time. The caller
- * closes it, which ends the call too.
+ * Opens an image that tools may read, and counts the call against its caller's limit. The caller
+ * closes it, which also ends the count.
  */
 async function openToRead({ address, format, passphrase }: ExamineSpec, caller: Caller, ports: ExaminePorts) {
   const leave = ports.readers.enter(caller.identity);

@@ -8,7 +8,7 @@ import type { Waiter } from '../model/waiter.js';
 export interface ExecuteSpec {
   readonly name: string;
   readonly args: readonly string[];
-  /** Counts when it is shorter than the rule's. */
+  /** Used if it is shorter than the rule's. */
   readonly timeoutMs?: number;
   readonly attempts: number;
   readonly delayMs: number;
@@ -20,7 +20,7 @@ export interface ExecutePorts {
 }
 
 /**
- * Before anything is begun: whether the caller may have this run. Fails with COMMAND_NOT_FOUND,
+ * Checks before anything is begun whether the caller may run this. Fails with COMMAND_NOT_FOUND,
  * ARGUMENT_NOT_ALLOWED.
  */
 export async function assertAllowed(
@@ -37,8 +37,8 @@ export async function assertAllowed(
 }
 
 /**
- * Runs a configured command whose arguments are allowed, again while its exit code is not accepted
- * and attempts are left. After a crash it is gone.
+ * Runs a configured command with allowed arguments, and again while its exit code is not accepted
+ * and attempts are left. After a crash it has ended.
  */
 export function executeCommand({ rules, commands }: ExecutePorts): Verb<ExecuteSpec, ExecuteResult> {
   return {
@@ -75,8 +75,8 @@ function findRule(name: string, rules: readonly CommandRule[]): CommandRule {
 }
 
 /**
- * The error is kept, and others see it. A command that was given secrets on its standard input may
- * have printed them: its words go to its caller alone, as they come.
+ * The error is stored and visible to others. A command with secrets on its standard input may have
+ * printed them, so its output goes to its caller only, as it arrives.
  */
 function notAccepted(name: string, exitCode: number, stderr: string | undefined): HostlerError {
   const words = stderr === undefined ? {} : { stderr: stderr.split('\n').at(-1) ?? '' };

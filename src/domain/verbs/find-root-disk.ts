@@ -1,7 +1,7 @@
 import { HostlerError } from '../model/errors.js';
 import type { Waiter } from '../model/waiter.js';
 
-/** What matters of a domain's XML, in the order of the document. */
+/** The disks in a domain's XML, in the order of the document. */
 export interface DomainDisks {
   /** `kvm`, `lxc`, `parallels` … */
   readonly virtType: string;
@@ -11,27 +11,27 @@ export interface DomainDisks {
   readonly disks: readonly DomainDevice[];
 }
 
-/** Attributes of a device's `source` and `driver`; unset where there are none. */
+/** Attributes of a device's `source` and `driver`; unset if absent. */
 export interface DomainDevice {
   readonly source: Readonly<Record<'file' | 'dev' | 'dir' | 'name' | 'protocol', string | undefined>>;
   readonly driverType?: string;
   /** `disk`, `lun`, `cdrom`, `floppy`; unset: a disk. */
   readonly kind?: string;
-  /** Which of the bootable devices it is, from 1 on; unset: none of them. */
+  /** Its number among the bootable devices, from 1 on; unset: it is not one of them. */
   readonly bootOrder?: number;
   /** Where a container sees it. */
   readonly target?: string;
 }
 
 /**
- * Reads a domain's XML. Fails with INVALID_FIELD, also when that takes too long, and with the
+ * Reads a domain's XML. Fails with INVALID_FIELD, also if that takes too long, and with the
  * signal's reason. Callers take turns.
  */
 export interface DomainReader {
   read(xml: string, waiter: Waiter): Promise<DomainDisks>;
 }
 
-/** Asks libvirt. Fails with DOMAIN_NOT_FOUND, TOOL_MISSING, TOOL_FAILED, TOOL_LIMIT_EXCEEDED. */
+/** Queries libvirt. Fails with DOMAIN_NOT_FOUND, TOOL_MISSING, TOOL_FAILED, TOOL_LIMIT_EXCEEDED. */
 export interface DomainSource {
   xmlOf(name: string, signal: AbortSignal): Promise<string>;
 }
@@ -49,15 +49,15 @@ export function findRootDisk(domain: DomainDisks): RootDisk {
   if (device === undefined || path === undefined || path === '')
     throw new HostlerError('ROOT_DISK_NOT_FOUND', 'the domain names no root disk');
   const { driverType } = device;
-  // Xen says aio where the others say what is on the disk.
+  // Xen writes aio where others write the format.
   return { path, ...(driverType === undefined ? {} : { format: driverType === 'aio' ? 'raw' : driverType }) };
 }
 
-/** What a guest lies on is a disk or a LUN: what is in a drive comes and goes. */
+/** A guest's root is on a disk or a LUN: media in a drive come and go. */
 const DISKS = ['disk', 'lun'];
 const LAST = Number.MAX_SAFE_INTEGER;
 
-/** The first by the order of booting, where the domain has one; else the first. */
+/** The first by the boot order if the domain has one; otherwise the first. */
 function firstToBoot(all: readonly DomainDevice[]): DomainDevice | undefined {
   const disks = all.filter(({ kind = 'disk' }) => DISKS.includes(kind));
   return disks.toSorted((a, b) => (a.bootOrder ?? LAST) - (b.bootOrder ?? LAST))[0];

@@ -25,13 +25,13 @@ export interface InfoSpec {
   readonly backingChain: boolean;
 }
 
-/** What the looks of one call share, so that nothing is looked at twice within a moment. */
+/** What the lookups of one call share, so that nothing is read twice within a moment. */
 export interface SharedLooks {
   readonly folders: SharedFolders;
   readonly bases: KnownBases;
 }
 
-/** What an image is, and, when asked, every layer below it, nearest first. */
+/** The facts of an image and, if requested, of every layer below it, nearest first. */
 export async function getImageInfo(
   { address, format, backingChain }: InfoSpec,
   ports: InfoPorts,
@@ -67,7 +67,7 @@ export async function getImageInfo(
   }
 }
 
-/** With a finding while an operation changes it in place, or began to and did not end. */
+/** Adds a finding while an operation changes it in place, or if one began to and did not finish. */
 async function describe(file: Resolved, facts: ImageFacts, { imageLocks, touched }: InfoPorts): Promise<ImageInfo> {
   const info = await describeImage(file, facts, imageLocks);
   const mark = touched.find(file, file.address);

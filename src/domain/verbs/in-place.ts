@@ -1,4 +1,4 @@
-/** What all verbs have in common that change an image where it is. */
+/** The common part of all verbs that change an image in place. */
 import type { Eraser, ImageChanger, ImageComparer, Written } from '../ports/changes.js';
 import { describeFile } from '../images/describe-image.js';
 import { HostlerError, asHostlerError, unsupported } from '../model/errors.js';
@@ -10,14 +10,14 @@ import type { ImageReader } from '../images/read-image.js';
 import type { Resolved } from '../ports/handles.js';
 import type { Chain, ImageTool, Layer, Reflink } from '../ports/tools.js';
 
-/** So many snapshots are named in an error. */
+/** Limit of snapshots that are named in an error. */
 const SNAPSHOTS_NAMED = 10;
 
 export interface ChangePorts {
-  /** Of the storage that the top layer is in. */
+  /** For the storage of the top layer. */
   readonly changer: (chain: Chain) => ImageChanger;
   readonly comparer: ImageComparer;
-  /** Of the storage that the file is in. */
+  /** For the storage of the file. */
   readonly eraser: (file: Resolved) => Eraser;
   readonly files: Files;
   readonly reader: ImageReader;
@@ -34,16 +34,16 @@ export interface Change {
   readonly safeCopy: boolean;
   /** A cancel in the middle does no harm. */
   readonly cancellable: boolean;
-  /** What was done; where only the end tells how much was moved, asked then. */
+  /** The amount of work; a function if it is known only at the end. */
   readonly work: Work | (() => Work);
-  /** Looks at the header when the tool has succeeded. Fails with IO_ERROR. */
+  /** Checks the header when the tool has succeeded. Fails with IO_ERROR. */
   readonly assertDone?: (now: ImageInfo) => void;
 }
 
 /**
  * Changes an image: marked as touched until that has succeeded, or, with `safeCopy`, on a reflink
- * that takes its name when it is whole. `apply` may sync in between. What is then in the header is
- * looked at (`assertDone`). The result describes the layer that was written.
+ * that takes its name when it is complete. `apply` may sync in between. Then the header is checked
+ * (`assertDone`). The result describes the written layer.
  */
 export async function changeInPlace(
   change: Change,
@@ -63,16 +63,16 @@ export async function changeInPlace(
   });
 }
 
-/** What was done, when it has been. */
+/** The amount of work, once it is done. */
 function doneOf(work: Change['work']): Work {
   return typeof work === 'function' ? work() : work;
 }
 
 /**
- * Marks an image as touched and has it changed; `change` makes that durable. Where a tool fails, or
- * has failed or been ended before, and has left tables that contradict each other, they are
- * repaired. `reached`: the result if the change is complete all the same, asked when the tables are
- * sound and durable after a failure. Fails with IMAGE_MALFORMED where a file of the chain was cut.
+ * Marks an image as touched and changes it; `change` makes that durable. If a tool fails, or failed
+ * or was ended before, and left tables that contradict each other, they are repaired. `reached`:
+ * the result if the change is complete nevertheless; called when the tables are sound and durable
+ * after a failure. Fails with IMAGE_MALFORMED if a file of the chain was truncated.
  */
 export async function changeMarked<T>(
   { chain, written, cancellable }: Pick<Change, 'chain' | 'written' | 'cancellable'>,
@@ -86,7 +86,7 @@ export async function changeMarked<T>(
   return whileOpen(file, ports, async (sync) => {
     const interrupted = await run.touch(file);
     run.phase('MODIFYING', cancellable);
-    // What cannot be repaired may be completed all the same by the same change: the tool decides.
+    // A damage that cannot be repaired may be completed by the same change: the tool decides.
     if (interrupted) await warned(written, run, () => mend(chain, written, run, ports));
     await run.step('change');
     try {
@@ -103,10 +103,10 @@ export async function changeMarked<T>(
 }
 
 /**
- * Before a tool opens an image for writing: what was cut off would be read as zeros, and what the
- * tool adds in its place would hide that for ever. An image that an attempt before has left half
- * changed may name what was never written: the change that is repeated completes it. Fails with
- * IMAGE_MALFORMED.
+ * Checks for truncated parts before a tool opens an image for writing: they would be read as zeros,
+ * and data that the tool adds in their place would hide that forever. An image that an earlier
+ * attempt left half changed may name clusters that were never written: the repeated change
+ * completes it. Fails with IMAGE_MALFORMED.
  */
 export async function assertUncut(
   chain: Chain,
@@ -119,8 +119,9 @@ export async function assertUncut(
 }
 
 /**
- * Before a call is refused for what the image holds already: the attempt that made it so may have
- * been interrupted, and nothing else repairs what that left. What fails here is a warning.
+ * Repairs an image before a call is refused because its result is already there: the attempt that
+ * made it so may have been interrupted, and nothing else repairs its damage. A failure here is a
+ * warning.
  */
 export async function mendInterrupted(chain: Chain, written: Layer, run: Run, ports: ChangePorts): Promise<void> {
   await whileOpen(written.file, ports, async (sync) => {
@@ -133,7 +134,7 @@ export async function mendInterrupted(chain: Chain, written: Layer, run: Run, po
   });
 }
 
-/** After a failure, which stays what it is: what fails here is a warning. */
+/** After a failure, which stays the operation's error: a failure here is a warning. */
 async function mendAndLook<T>(
   chain: Chain,
   written: Layer,
@@ -149,7 +150,7 @@ async function mendAndLook<T>(
   });
 }
 
-/** Undefined, and a warning, when it fails. */
+/** Undefined, with a warning, if it fails. */
 async function warned<T>({ file }: Layer, run: Run, repair: () => Promise<T>): Promise<T | undefined> {
   try {
     return await repair();
@@ -168,7 +169,7 @@ async function isWritten(file: Resolved, { files }: ChangePorts): Promise<boolea
 
 /**
  * Repairs the tables of a qcow2 image if they contradict each other. A table that cannot be read is
- * left alone. Leaks do no harm and stay. Fails with IO_ERROR.
+ * left alone. Leaks are harmless and stay. Fails with IO_ERROR.
  */
 async function mend(chain: Chain, written: Layer, run: Run, { changer }: ChangePorts): Promise<void> {
   if (written.format !== 'qcow2') return;
@@ -214,7 +215,7 @@ async function changeCopy(
   return run.commit('COMMITTING', { address: file.address, made, result }, () => part.publish());
 }
 
-/** Works with a file that is open from before it is changed; see `Files.openForChange`. */
+/** Works with a file that is opened before it is changed; see `Files.openForChange`. */
 export async function whileOpen<T>(
   file: Resolved,
   { files }: Pick<ChangePorts, 'files'>,
@@ -228,7 +229,7 @@ export async function whileOpen<T>(
   }
 }
 
-/** For `Change.assertDone`: what the header says now. Fails with IO_ERROR. */
+/** For `Change.assertDone`: checks the current header. Fails with IO_ERROR. */
 export function assertHeader(done: boolean, now: ImageInfo, what: string): void {
   if (!done) throw headerError(now, what);
 }
@@ -240,7 +241,7 @@ export function headerError({ address }: Pick<ImageInfo, 'address'>, what: strin
   });
 }
 
-/** Nothing is to be done; a mark that an earlier attempt left is taken away all the same. */
+/** There is nothing to change; a mark that an earlier attempt left is removed. */
 export async function unchanged(
   written: Layer,
   why: string,
@@ -248,7 +249,7 @@ export async function unchanged(
   ports: Pick<ChangePorts, 'files' | 'reader'>,
 ): Promise<ImageResult> {
   await run.touch(written.file);
-  // An attempt before may have failed between its last write and this.
+  // An earlier attempt may have failed between its last write and its sync.
   await ports.files.sync(written.file);
   const work = { method: 'unchanged', why, movedBytes: 0n, skippedBytes: 0n };
   return { kind: 'image', info: await infoNow(written, ports), changed: false, ...work };
@@ -263,7 +264,7 @@ export async function infoNow(
   return describeFile(now, await reader.facts(now, format), false);
 }
 
-/** A plan for something that needs so much space beside what is there. */
+/** A plan for a change that needs this much additional space. */
 export async function planned(
   method: string,
   why: string,

@@ -8,8 +8,8 @@ export interface Moved {
 }
 
 /**
- * What was moved of so many bytes that were read: those that take space now. Zeros that were read
- * became holes. Where a filesystem counts no blocks nothing tells, and all that was read counts.
+ * How much was moved of the bytes that were read: those that are allocated now. Zeros that were
+ * read became holes. On a filesystem without block counts all bytes count.
  */
 export function movedOf(
   { allocatedBytes }: Pick<Resolved, 'allocatedBytes'>,
@@ -19,15 +19,15 @@ export function movedOf(
   return movedIn(allocatedBytes > 0n ? allocatedBytes : readBytes, readBytes, wholeBytes);
 }
 
-/** The same where so many bytes are known to be data now, in clusters perhaps. */
+/** The same if the number of data bytes is known, possibly in whole clusters. */
 export function movedIn(dataBytes: bigint, readBytes: bigint, wholeBytes: bigint): Moved {
   const movedBytes = dataBytes < readBytes ? dataBytes : readBytes;
   return { movedBytes, skippedBytes: rest(wholeBytes, movedBytes) };
 }
 
 /**
- * The progress of a copy that is whole: all bytes but its holes are there. Fewer were moved where
- * an earlier attempt had brought some, more where some came twice.
+ * The progress of a complete copy: all bytes except its holes. Fewer were moved if an earlier
+ * attempt had moved some, more if some were moved twice.
  */
 export function wholeOf({
   lengthBytes,

@@ -18,8 +18,8 @@ export interface PublishPorts {
 type Work = Omit<ImageResult, 'kind' | 'info'>;
 
 /**
- * Makes the staged image durable, reads its facts, and gives it its name; an untrusted one only
- * when it is acceptable: see `ImageReader.foreign`.
+ * Makes the staged image durable, reads its facts, and gives it its name; an untrusted one only if
+ * it is acceptable: see `ImageReader.foreign`.
  */
 export async function publishImage(
   part: StagedImage,
@@ -30,14 +30,14 @@ export async function publishImage(
     /** Nothing has been written into it. */
     readonly content?: 'empty';
   },
-  /** What was done; where only what has been made tells how much was moved, by that. */
+  /** The amount of work; a function if only the finished image shows it. */
   done: Work | ((made: Layer) => Work | Promise<Work>),
   run: Run,
   ports: PublishPorts,
 ): Promise<ImageResult> {
   await run.step('seal');
   const made = await part.seal(target.content);
-  // In our private folder nobody else can hold it.
+  // In the daemon's private folder no other process can hold it.
   const facts = await (target.untrusted === true
     ? untrustedFacts(made, target.format, run, ports)
     : ports.reader.facts(made, target.format));
@@ -49,7 +49,7 @@ export async function publishImage(
   return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
 }
 
-/** What it was declared as, what we see and what the tool sees must be one. */
+/** The declared format, the daemon's reader and the tool must agree. */
 async function untrustedFacts(
   made: Resolved,
   format: ImageFormat,

@@ -18,10 +18,10 @@ export interface TakePorts {
 }
 
 /**
- * Takes an untrusted image into the private folder of the staged image, where nobody else can
- * change it between check and use, and checks it there: its declared format, our reader and the
- * tool must agree. Any other chain comes back as it is. Fails as `ImageReader.foreign`, and with
- * SOURCE_CHANGED.
+ * Copies an untrusted image into the private folder of the staged image, where no other process can
+ * change it between check and use, and checks it there: its declared format, the daemon's reader
+ * and the tool must agree. Any other chain is returned unchanged. Fails as `ImageReader.foreign`,
+ * and with SOURCE_CHANGED.
  */
 export async function quarantine(
   chain: Chain,
@@ -52,7 +52,7 @@ export async function quarantine(
   return [layer];
 }
 
-/** The bytes as they are, holes left out. */
+/** Copies the unchanged bytes, without holes. */
 async function copyIn(
   source: Resolved,
   target: ImageAddress,
@@ -63,7 +63,7 @@ async function copyIn(
   const data = source.allocatedBytes < source.lengthBytes ? source.allocatedBytes : source.lengthBytes;
   await run.reserve(target, data, part.aside);
   await tool.convert(
-    // As bytes it may be read where it lies.
+    // As raw bytes it may be read in place.
     [{ file: source, format: 'raw', facts: rawFacts(source), untrusted: 'quarantined' }],
     part.aside,
     { format: 'raw', compress: false, preallocation: 'off', direct: await part.canWriteDirectly(), shared: false },

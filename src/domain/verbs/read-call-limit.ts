@@ -2,21 +2,18 @@ import { HostlerError } from '../model/errors.js';
 
 const RETRY_MS = 1000;
 
-/**
- * Bounds the tools that work for calls which only look: those are no operations and wait in no
- * queue.
- */
+/** Limits the tools of calls that only read: those are not operations and wait in no queue. */
 export class ReadCallLimit {
   #working = 0;
   readonly #ofCaller = new Map<string, number>();
 
-  /** @param callersShare so many of them may be one caller's */
+  /** @param callersShare the part that one caller may have */
   constructor(
     private readonly limit: number,
     private readonly callersShare: number,
   ) {}
 
-  /** Returns the leave. Fails with TOO_MANY_OPERATIONS, CALLER_AT_LIMIT. */
+  /** Returns a function to call at the end. Fails with TOO_MANY_OPERATIONS, CALLER_AT_LIMIT. */
   enter(caller: string): () => void {
     const own = this.#ofCaller.get(caller) ?? 0;
     if (own >= this.callersShare) {

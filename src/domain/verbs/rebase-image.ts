@@ -27,8 +27,8 @@ export interface RebaseSpec {
   /** Unset: none, the image is flattened. */
   readonly backing?: Layered;
   /**
-   * Only the name changes; neither the old nor the new base is opened. The name stays in the roots
-   * all the same.
+   * Only the name changes; neither the old nor the new base is opened. The name must still lie in
+   * the roots.
    */
   readonly headerOnly: boolean;
   readonly safeCopy: boolean;
@@ -90,7 +90,7 @@ export function rebaseImage(ports: ChangePorts): Verb<RebaseSpec, ImageResult> {
   };
 }
 
-/** Nobody opens the new base: whether it holds what the snapshots need is the caller's to know. */
+/** The new base is not opened: only the caller knows whether it holds what the snapshots need. */
 function warnOfSnapshots({ file, facts: { snapshots } }: Layer, run: Run): void {
   if (snapshots.length === 0) return;
   const message = `${file.address} has ${String(snapshots.length)} snapshots inside, which read from its base: their content is as the new base has it`;
@@ -102,8 +102,8 @@ function baseUse(backing: Layered, headerOnly: boolean): Use {
 }
 
 /**
- * The header changes last, when all that the guest will see without the old base is durable, and
- * was read again.
+ * The header changes last, when all data that the guest will see without the old base is durable,
+ * and was read again.
  */
 async function rebase(
   { headerOnly, backing, safeCopy }: RebaseSpec,
@@ -138,8 +138,8 @@ async function rebase(
 }
 
 /**
- * What was copied of so many bytes that were looked at: data that the image itself has now, and had
- * not before. What is the same on the new base, or zeros, was not. A volume takes all of it.
+ * How much was copied of the bytes that were compared: data that the image itself has now, and had
+ * not before. Clusters equal on the new base, or zero, were not copied. A volume copies everything.
  */
 async function copiedOf(
   { chain: [top, ...below], copy }: Written,
@@ -191,7 +191,7 @@ function newBase({ address, format, backing, headerOnly }: RebaseSpec, resolutio
   return base;
 }
 
-/** The header says it already. */
+/** Whether the header already names this base. */
 function isThere({ backing }: RebaseSpec, { file, facts }: Layer): boolean {
   const { backingFile, backingFormat } = facts;
   if (backing === undefined || backingFile === undefined) return backing === undefined && backingFile === undefined;

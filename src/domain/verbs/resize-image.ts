@@ -52,7 +52,7 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
       if (grownBytes === 0n) return unchanged(written, why, run, ports);
       await run.reserveFor(written.file, needOf(spec, grownBytes));
       const added = grownBytes > 0n ? grownBytes : 0n;
-      // In full means that zeros are written everywhere.
+      // `full` means that zeros are written everywhere.
       const movedBytes = spec.preallocation === 'full' ? added : 0n;
       const work = { method: 'resize', why, movedBytes, skippedBytes: added - movedBytes };
       const request = { sizeBytes, shrink: grownBytes < 0n, preallocation: spec.preallocation };
@@ -69,7 +69,7 @@ export function resizeImage(ports: ChangePorts): Verb<ResizeSpec, ImageResult> {
   };
 }
 
-/** How much larger it becomes. Fails with WOULD_SHRINK where it may not become smaller. */
+/** By how much it grows. Fails with WOULD_SHRINK if it may not become smaller. */
 function sizeChange({ address, sizeBytes: asked, allowShrink, preallocation }: ResizeSpec, [{ facts }]: Chain) {
   const [sizeBytes, current] = [roundUp(asked, SECTOR_BYTES), facts.virtualSizeBytes];
   const grownBytes = sizeBytes - current;

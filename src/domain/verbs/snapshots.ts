@@ -13,7 +13,7 @@ export interface SnapshotSpec {
   readonly address: ImageAddress;
   readonly format: ImageFormat;
   readonly snapshot: string;
-  /** Only a revert changes what others see. */
+  /** Only a revert changes what dependants see. */
   readonly allowDependants: boolean;
 }
 
@@ -27,7 +27,7 @@ export async function listSnapshots(
   return facts.snapshots;
 }
 
-/** Makes a snapshot. After a crash it is there or not, and the same call says which. */
+/** Creates a snapshot. After a crash it exists or not, and the same call tells which. */
 export function createSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
   return snapshotVerb('CreateSnapshot', ports, ({ address, snapshot }, image) => {
     if (find(image.chain, snapshot) !== undefined)
@@ -41,7 +41,7 @@ export function createSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
   });
 }
 
-/** Removes a snapshot. After a crash it is there or not; clusters may have leaked. */
+/** Removes a snapshot. After a crash it exists or not; clusters may have leaked. */
 export function deleteSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
   return snapshotVerb('DeleteSnapshot', ports, (spec, image) => {
     const found = present(spec, image.chain);
@@ -52,7 +52,7 @@ export function deleteSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
   });
 }
 
-/** Makes the content what it was at a snapshot. After a crash it is the old or the new one. */
+/** Reverts the content to a snapshot. After a crash it is the old or the new one. */
 export function revertSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotResult> {
   return snapshotVerb('RevertSnapshot', ports, (spec, image) => {
     const found = present(spec, image.chain);
@@ -61,8 +61,8 @@ export function revertSnapshot(ports: ChangePorts): Verb<SnapshotSpec, SnapshotR
 }
 
 /**
- * `result`: undefined while the header does not show it done. `unseen`: no header shows it, and its
- * tool alone knows.
+ * `result`: undefined while the header does not show the change. `unseen`: no header shows it, and
+ * only its tool knows.
  */
 type SnapshotChange = { readonly apply: (tool: ToolRun) => Promise<void> } & (
   { readonly result: (now: ImageInfo) => SnapshotFacts | undefined } | { readonly unseen: SnapshotFacts }
@@ -116,8 +116,8 @@ function snapshotVerb(
 }
 
 /**
- * A snapshot that an interrupted attempt has made, or removed, refuses the call that repeats it:
- * its image is repaired all the same.
+ * A snapshot that an interrupted attempt created or removed makes the repeated call fail: its image
+ * is repaired nevertheless.
  */
 async function changeOrMend(
   change: () => SnapshotChange,

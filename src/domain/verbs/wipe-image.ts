@@ -14,7 +14,7 @@ export interface WipeSpec {
 }
 
 /**
- * Overwrites all bytes of a file with zeros, or gives its blocks back. A crash or cancel leaves it
+ * Overwrites all bytes of a file with zeros, or discards its blocks. A crash or cancel leaves it
  * partly wiped, and marked so.
  */
 export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
@@ -47,7 +47,7 @@ export function wipeImage(ports: ChangePorts): Verb<WipeSpec, ImageResult> {
         const tool = run.tool((fraction) => {
           run.progress({ doneBytes: scale(movedBytes, fraction), totalBytes: movedBytes, skippedBytes });
         });
-        // Holes stay holes: nothing but the pieces themselves needs room.
+        // Holes stay holes: only the chunks themselves need space.
         const room = new RoomInPlace(run, ports.files, written.file, 0n);
         const before = (offset: bigint, length: bigint) => room.before(offset, length);
         const eraser = ports.eraser(written.file);
@@ -64,7 +64,7 @@ async function dataExtents(chain: Chain, run: Run, { tool }: ChangePorts): Promi
   const [{ file }] = chain;
   const extents: ByteRange[] = [];
   for await (const { offsetBytes, lengthBytes, data } of tool.map(chain, run.tool())) {
-    // The last sector of an odd length is said to be whole.
+    // The last sector of an odd length is reported as whole.
     const end = offsetBytes + lengthBytes < file.lengthBytes ? offsetBytes + lengthBytes : file.lengthBytes;
     if (data && end > offsetBytes) extents.push({ offsetBytes, lengthBytes: end - offsetBytes });
   }

@@ -1,6 +1,6 @@
 /**
- * What tells whether an operation has taken effect: the same in the life in which it acts and in
- * the one after a crash.
+ * Decides whether an operation has taken effect, by the same rules during its life and after a
+ * crash.
  */
 import { asHostlerError } from '../../model/errors.js';
 import { sameFile } from '../../images/read-image.js';
@@ -9,13 +9,10 @@ import type { Reason } from '../../model/reasons/reasons.js';
 import type { FileIdentity } from '../../ports/handles.js';
 import type { ResolvedTarget } from '../../ports/targets.js';
 
-/** What a removal says that came too late. */
+/** Reasons of a removal that came too late. */
 const GONE_BEFORE: readonly Reason[] = ['IMAGE_NOT_FOUND', 'FILE_NOT_FOUND'];
 
-/**
- * What a commit leaves behind for later: which file the name will stand for, and in which folder
- * that is so.
- */
+/** The evidence that a commit stores: which file the name will lead to, and in which folder. */
 export function evidenceOf(made: FileIdentity | undefined, target: ResolvedTarget | undefined) {
   return {
     ...(made === undefined ? {} : { made: { device: made.device, inode: made.inode } }),
@@ -23,15 +20,15 @@ export function evidenceOf(made: FileIdentity | undefined, target: ResolvedTarge
   } satisfies Partial<Commit>;
 }
 
-/** Whether what the commit speaks of has happened, by what the target's name stands for now. */
+/** Whether the commit has happened, judged by what the target's name leads to now. */
 export function tookEffect({ made }: Pick<Commit, 'made'>, existing: ResolvedTarget['existing']): boolean {
   if (made === undefined) return existing === undefined;
   return existing !== undefined && sameFile(made, existing);
 }
 
 /**
- * Whether an act that failed may have taken effect before: a file that another process removed was
- * not removed by us.
+ * Whether a failed action may have taken effect before: a file that another process removed was not
+ * removed by this operation.
  */
 export function mayHaveActed({ made }: Pick<Commit, 'made'>, failure: unknown): boolean {
   return made !== undefined || !GONE_BEFORE.includes(asHostlerError(failure).reason);

@@ -4,7 +4,7 @@ import type { Markable, TouchedImages } from './touched.js';
 import { isUnwritten, lookBefore, type Before } from './unwritten.js';
 import type { FileIdentity, Resolved } from '../../ports/handles.js';
 
-/** Of what one operation changes in place: the marks that say so until it has succeeded. */
+/** The marks of one operation on images that it changes in place, until it has succeeded. */
 export class OwnMarks {
   readonly #touched: (Before & { readonly markedBefore: boolean })[] = [];
 
@@ -13,12 +13,12 @@ export class OwnMarks {
     private readonly ports: { readonly touched: TouchedImages; readonly files: Files },
   ) {}
 
-  /** An operation before this one began to change it and did not succeed. */
+  /** An earlier operation began to change the image and did not succeed. */
   isMarked(file: Resolved): boolean {
     return this.ports.touched.find(file, file.address) !== undefined;
   }
 
-  /** True when it was marked already, by an operation that did not succeed. */
+  /** True if the image was already marked, by an operation that did not succeed. */
   async touch(file: Resolved): Promise<boolean> {
     const { device, inode, address, birthTimeNs } = file;
     const { touched, files } = this.ports;
@@ -29,15 +29,15 @@ export class OwnMarks {
     return markedBefore;
   }
 
-  /** A change was undone. */
+  /** The change was undone. */
   async untouch(file: Resolved): Promise<void> {
     await this.ports.touched.clear(file, file.address);
   }
 
   /**
-   * What was touched is whole again, what was replaced or removed needs no mark any more, and a
-   * mark on what had the number of the file that was made speaks of one that is gone. Never
-   * rejects: the work is done.
+   * Removes marks: changed images are complete, replaced or removed ones need no mark, and a mark
+   * on the identity of the created file belongs to a file that is gone. Never rejects: the work is
+   * done.
    */
   async clear(
     replaced: readonly (Markable & { readonly address: ImageAddress })[],
@@ -50,7 +50,10 @@ export class OwnMarks {
     if (made !== undefined) await touched.forget(made).catch(onFailed);
   }
 
-  /** After a failure: what was refused before anything was written is as whole as it was. */
+  /**
+   * After a failure: if a change was refused before anything was written, the image is as complete
+   * as before.
+   */
   async clearUnwritten(why: string | undefined): Promise<void> {
     const { touched, files } = this.ports;
     for (const before of this.#touched)

@@ -11,13 +11,16 @@ import type { OrphanTools } from '../../ports/tools.js';
 import type { Paths } from '../../ports/paths.js';
 import type { Trees } from '../../ports/trees.js';
 
-/** So many ms are left to mount the place in which an operation worked; then it has failed. */
+/**
+ * How long, in ms, the filesystem of an undecided operation may be mounted; after that the
+ * operation has failed.
+ */
 const UNDECIDED_MS = 24 * 3_600_000;
 
 export interface Recovered {
-  /** Those that go on by themselves. */
+  /** Operations that resume by themselves. */
   readonly toResume: readonly OperationRecord[];
-  /** Those that stay as they are until one can look: see `settleAll`. */
+  /** Operations whose outcome cannot be determined yet: see `settleAll`. */
   readonly undecided: readonly OperationRecord[];
 }
 
@@ -43,17 +46,17 @@ export interface RecoveryPorts {
 }
 
 /**
- * What a daemon before us left unfinished: its children are ended, its private folders removed or
- * kept as resume entries, and each operation gets its end. One whose result had its name already
- * has SUCCEEDED; every other one has failed with AGENT_RESTARTED, except those that go on by
- * themselves, and those that may have given a name in a folder that is not there now: those stay
- * unfinished.
+ * Finishes what an earlier daemon left: ends its child processes, removes its private folders or
+ * keeps them as resume entries, and ends each operation. An operation whose result already had its
+ * name becomes SUCCEEDED; all others fail with AGENT_RESTARTED, except those that resume by
+ * themselves, and those that may have changed a name in a folder that is not mounted now: those
+ * stay unfinished.
  */
 export async function recover(ports: RecoveryPorts): Promise<Recovered> {
   return decideOutcomes(await ports.journal.unfinished(), ports);
 }
 
-/** One more look at those that could not be decided. */
+/** Tries again to determine the outcome of undecided operations. */
 export async function decideOutcomes(records: readonly OperationRecord[], ports: RecoveryPorts): Promise<Recovered> {
   const toResume: OperationRecord[] = [];
   const undecided: OperationRecord[] = [];
@@ -61,13 +64,13 @@ export async function decideOutcomes(records: readonly OperationRecord[], ports:
     try {
       if ((await decideOutcome(record, ports)) === 'resumes') toResume.push(record);
     } catch (error) {
-      // Such as a root that is not mounted now.
+      // For example, a root that is not mounted now.
       if (mayBeDecidedLater(record, ports.clock())) {
         ports.log.undecided(record, error);
         undecided.push(record);
         continue;
       }
-      // The sweep, or the next start, cleans it. The operation is over all the same.
+      // The sweep, or the next start, removes it. The operation has ended anyway.
       ports.log.failed(record, error);
       await ports.end(ended(record, undefined, ports.clock()));
     }
@@ -76,8 +79,8 @@ export async function decideOutcomes(records: readonly OperationRecord[], ports:
 }
 
 /**
- * An operation that had begun to change a name may have succeeded: the place that shows it is not
- * mounted now, and may come.
+ * An operation that had begun to change a name may have succeeded: the filesystem that would show
+ * it is not mounted now, but may be later.
  */
 function mayBeDecidedLater({ commit, eventTime }: OperationRecord, now: number): boolean {
   return commit !== undefined && now - eventTime < UNDECIDED_MS;
@@ -115,8 +118,8 @@ async function decideOutcome(record: OperationRecord, ports: RecoveryPorts): Pro
 }
 
 /**
- * Where a filesystem has no rename that never replaces, a file gets its new name before it loses
- * the old one, and a crash leaves both. What was removed.
+ * On a filesystem without a rename that never replaces, a file gets its new name before it loses
+ * the old one, so a crash can leave both. Returns the removed name.
  */
 async function dropOldName(
   { addresses }: OperationRecord,
@@ -139,9 +142,7 @@ async function dropOldName(
   return removed;
 }
 
-/**
- * Where the folder is another one, as under a mount point without its mount, the name says nothing.
- */
+/** In another folder, as under a mount point without its mount, the name proves nothing. */
 function assertSameFolder({ address, folder, made }: Commit, { directoryIdentity, existing }: ResolvedTarget): void {
   if (folder === undefined || sameFile(folder, directoryIdentity)) return;
   if (made !== undefined && existing !== undefined && sameFile(made, existing)) return;
@@ -154,7 +155,7 @@ function elsewhere(address: string): HostlerError {
   });
 }
 
-/** For the next request that is the same work. */
+/** Keeps the data for the next request for the same work. */
 async function keep(entry: ResumeEntry, target: ResolvedTarget, { targets, resumes }: RecoveryPorts): Promise<void> {
   for (const id of foldersOf(entry)) {
     const bytes = await targets.takenBytes(target, id);
@@ -163,7 +164,7 @@ async function keep(entry: ResumeEntry, target: ResolvedTarget, { targets, resum
   await resumes.remove(entry);
 }
 
-/** Undefined where nothing of an operation can be: its folder is gone, or it was only read. */
+/** Undefined if nothing of an operation can exist: its folder is gone, or is read-only. */
 async function findTarget(
   address: OperationRecord['addresses'][number],
   { paths }: RecoveryPorts,

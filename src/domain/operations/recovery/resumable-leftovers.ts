@@ -13,7 +13,7 @@ export interface KeptPorts {
   readonly locks: LockTable;
 }
 
-/** Removes resume entries that nobody is at work on. */
+/** Removes resume entries that no operation uses. */
 export class ResumableLeftovers {
   constructor(private readonly ports: KeptPorts) {}
 
@@ -23,7 +23,7 @@ export class ResumableLeftovers {
 
   /**
    * Removes the folder of an entry, then the entry; returns the removed paths. Fails with PATH_BUSY
-   * when a request takes it over.
+   * if a request is taking it over.
    */
   async drop(entry: KeptEntry): Promise<readonly string[]> {
     const { resumes, paths, targets, locks } = this.ports;
@@ -42,7 +42,7 @@ export class ResumableLeftovers {
       await resumes.remove(entry);
       return removed;
     } catch (error) {
-      // Its folder has gone with the folder that it was in.
+      // The folder was removed together with its parent.
       if (asHostlerError(error).reason !== 'PARENT_NOT_FOUND') throw error;
       await resumes.remove(entry);
       return [];
@@ -53,8 +53,8 @@ export class ResumableLeftovers {
   }
 
   /**
-   * Removes what is too old or too much; what it removed. One that cannot be removed now is tried
-   * again the next time.
+   * Removes entries that are too old or exceed the limit; returns the removed paths. An entry that
+   * cannot be removed now is tried again the next time.
    */
   async expire(onFailed: (entry: KeptEntry, error: unknown) => void): Promise<readonly string[]> {
     const removed: string[] = [];

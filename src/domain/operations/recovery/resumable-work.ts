@@ -5,7 +5,7 @@ import type { Checkpoint, ResumeEntries, ResumeEntry } from './resume-entries.js
 import type { Resume } from '../verb.js';
 import type { StagedImage } from '../../ports/targets.js';
 
-/** One operation's side of its resume entry. */
+/** One operation's view of its resume entry. */
 export class ResumableWork<S extends object> {
   #entry: ResumeEntry | undefined;
   #part: StagedImage | undefined;
@@ -18,8 +18,8 @@ export class ResumableWork<S extends object> {
   ) {}
 
   /**
-   * The part, made by `prepare` from the folder of an earlier attempt where there is one, and how
-   * far that came.
+   * The part, made by `prepare` from the folder of an earlier attempt if there is one, and the
+   * checkpoint of that attempt.
    */
   async begin(
     address: ImageAddress,
@@ -28,10 +28,10 @@ export class ResumableWork<S extends object> {
     const { id, method, labels } = this.record();
     if (this.resume === undefined) throw new HostlerError('BUG', `${method} has no resume`);
     const key = JSON.stringify([method, address, this.resume.key(this.spec)]);
-    // Nobody else is at work on it: the target is locked by us.
+    // No other operation works on it: this one has locked the target.
     const former = this.entries.find(key);
     const entry = { key, operationId: id, method, labels, address, checkpoint: former?.checkpoint ?? {} };
-    // Before the folder gets our name, so that a crash in between loses neither.
+    // Before the folder is renamed, so that a crash in between loses neither.
     if (former !== undefined) await this.entries.put({ ...entry, formerId: former.operationId });
     const part = await prepare(former === undefined ? [] : foldersOf(former));
     this.#part = part;
@@ -46,7 +46,7 @@ export class ResumableWork<S extends object> {
     await this.entries.put(this.#entry);
   }
 
-  /** Lets go of the part and keeps it for later; false when there is nothing worth it. */
+  /** Releases the part and keeps it for later; false if there is nothing worth keeping. */
   async keep(): Promise<boolean> {
     if (this.#entry === undefined || this.#part === undefined) return false;
     if (this.entries.find(this.#entry.key)?.operationId !== this.#entry.operationId) return false;
@@ -54,18 +54,18 @@ export class ResumableWork<S extends object> {
     return true;
   }
 
-  /** When nothing of it is to be kept: after its folder has gone. */
+  /** Removes the entry after its folder was removed. */
   async forget(): Promise<void> {
     if (this.#entry !== undefined) await this.entries.remove(this.#entry);
   }
 }
 
-/** Whose names its folder may have. */
+/** The operations whose names the folder may have. */
 export function foldersOf({ operationId, formerId }: ResumeEntry): readonly string[] {
   return formerId === undefined ? [operationId] : [operationId, formerId];
 }
 
-/** Whether it resumes by itself when the daemon starts again. */
+/** Whether the operation resumes by itself when the daemon restarts. */
 export function resumesAfterRestart<S extends object>(
   resume: Resume<S> | undefined,
   spec: S,

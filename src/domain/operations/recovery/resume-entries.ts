@@ -1,39 +1,42 @@
 /**
- * What operations that can go on have moved so far, and what is left of those that could not.
+ * The checkpoints of resumable operations, and the leftovers of those that failed.
  *
  * An entry begins with the first checkpoint of an operation and names its private folder. Success
- * and cancel end it. When the operation fails on transport, or the daemon ends under it, entry and
- * folder are kept for a time and within a size, for the next request that is the same work
+ * and cancel end it. If the operation fails on transport, or the daemon ends before it, entry and
+ * folder are kept, within limits of time and size, for the next request for the same work
  * (`Verb.resume.key`), which takes both over.
  */
 import type { ImageAddress } from '../../model/address.js';
 import type { Clock } from '../../ports/images.js';
 import { nowOrLater } from '../journal.js';
 
-/** How far work has come, in a verb's own words. */
+/** The progress of work, in a form that the verb defines. */
 export type Checkpoint = Readonly<Record<string, string>>;
 
 export interface ResumeEntry {
   /** The verb, and what makes two of its requests the same work. */
   readonly key: string;
-  /** Whose private folder it is. */
+  /** The owner of the private folder. */
   readonly operationId: string;
-  /** Whose name the folder still has when a crash came between taking over and renaming it. */
+  /**
+   * The operation whose name the folder still has, if a crash came between taking over and renaming
+   * it.
+   */
   readonly formerId?: string;
   readonly method: string;
   readonly labels: Readonly<Record<string, string>>;
   /** The target beside which the folder lies. */
   readonly address: ImageAddress;
-  /** How far it came, in the verb's own terms; what it speaks of is durable. */
+  /** The progress in the verb's own form; what it describes is durable. */
   readonly checkpoint: Checkpoint;
-  /** Unset: an operation is at work on it. */
+  /** Unset: an operation works on it. */
   readonly kept?: { readonly sinceMs: number; readonly bytes: bigint };
 }
 
 export type KeptEntry = ResumeEntry & { readonly kept: { readonly sinceMs: number; readonly bytes: bigint } };
 
 /**
- * Where entries are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written
+ * Stores entries; durable when resolved. Fails with STATE_UNAVAILABLE: the entry is then written
  * later.
  */
 export interface ResumeStore {
@@ -44,7 +47,7 @@ export interface ResumeStore {
 
 export interface ResumeLimits {
   readonly ttlMs: number;
-  /** Of all kept entries together. */
+  /** Limit of all kept entries together. */
   readonly bytes: bigint;
 }
 
@@ -71,7 +74,7 @@ export class ResumeEntries {
     return this.#entries.get(key);
   }
 
-  /** The entry whose folder is, or was, this operation's. */
+  /** The entry whose folder belongs, or belonged, to this operation. */
   of(operationId: string): ResumeEntry | undefined {
     return [...this.#entries.values()].find(
       (entry) => entry.operationId === operationId || entry.formerId === operationId,
@@ -93,18 +96,18 @@ export class ResumeEntries {
     await this.store.putResumeEntry(entry);
   }
 
-  /** Its operation has ended without it. */
+  /** Its operation has ended without success; the data is kept. */
   async keep(entry: ResumeEntry, bytes: bigint): Promise<void> {
     await nowOrLater(this.put({ ...entry, kept: { sinceMs: this.clock(), bytes } }));
   }
 
-  /** Its folder is gone, or what it was for is done. */
+  /** Its folder is gone, or its work is done. */
   async remove(entry: ResumeEntry): Promise<void> {
     if (this.#entries.get(entry.key)?.operationId === entry.operationId) this.#entries.delete(entry.key);
     await nowOrLater(this.store.removeResumeEntry(entry));
   }
 
-  /** What is too old, and the oldest of what is too much. */
+  /** Entries that are too old, and the oldest beyond the size limit. */
   overdue(): readonly KeptEntry[] {
     let bytes = this.keptBytes;
     return this.kept.filter(({ kept }) => {

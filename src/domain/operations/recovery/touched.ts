@@ -2,12 +2,13 @@ import type { ImageAddress } from '../../model/address.js';
 import { nowOrLater } from '../journal.js';
 import type { FileIdentity } from '../../ports/handles.js';
 
-/** An image that an operation began to change in place, and did not end. */
+/** An image that an operation began to change in place and did not finish. */
 export interface TouchMark {
   readonly device: bigint;
   readonly inode: bigint;
   /**
-   * Tells it from a later file that got its inode number; unset where the filesystem keeps none.
+   * Distinguishes it from a later file with the same inode number; unset on a filesystem without
+   * birth times.
    */
   readonly birthTimeNs?: bigint;
   readonly address: ImageAddress;
@@ -16,7 +17,7 @@ export interface TouchMark {
 }
 
 /**
- * Where marks are kept; durable when resolved. Fails with STATE_UNAVAILABLE: then it is written
+ * Stores marks; durable when resolved. Fails with STATE_UNAVAILABLE: the mark is then written
  * later.
  */
 export interface MarkStore {
@@ -26,8 +27,8 @@ export interface MarkStore {
 }
 
 /**
- * Images that may be half changed: marked before the first change, free when an operation on them
- * has succeeded.
+ * Images that may be partly changed: marked before the first change, until an operation on them has
+ * succeeded.
  */
 export class TouchedImages {
   readonly #marks = new Map<string, TouchMark>();
@@ -49,7 +50,9 @@ export class TouchedImages {
     await this.store.putMark(mark);
   }
 
-  /** Device numbers change when a host starts again; inode and path together do not. */
+  /**
+   * Device numbers can change when a host restarts, so inode and path together identify the image.
+   */
   find(file: Markable, address: ImageAddress): TouchMark | undefined {
     const mark = this.#marks.get(keyOf(file)) ?? this.all.find((each) => isAt(each, file, address));
     return mark !== undefined && mayBeOne(mark, file) ? mark : undefined;
@@ -60,7 +63,7 @@ export class TouchedImages {
     if (mark !== undefined) await this.drop(mark);
   }
 
-  /** A new file has this number: whatever had it before is gone. */
+  /** A new file has this inode number: the file that had it before is gone. */
   async forget(file: FileIdentity): Promise<void> {
     const mark = this.#marks.get(keyOf(file));
     if (mark !== undefined) await this.drop(mark);
@@ -72,14 +75,14 @@ export class TouchedImages {
   }
 }
 
-/** What a mark is found by. */
+/** The properties that identify a marked image. */
 export type Markable = FileIdentity & { readonly birthTimeNs?: bigint };
 
 function isAt({ inode, address: at }: TouchMark, file: Markable, address: ImageAddress): boolean {
   return inode === file.inode && at === address;
 }
 
-/** Not known to be two files. */
+/** False only if both are known to be different files. */
 function mayBeOne({ birthTimeNs: marked }: TouchMark, { birthTimeNs: born }: Markable): boolean {
   return marked === undefined || born === undefined || marked === born;
 }

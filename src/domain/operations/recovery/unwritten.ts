@@ -2,15 +2,15 @@ import type { Files } from '../../ports/images.js';
 import type { Reason } from '../../model/reasons/reasons.js';
 import type { Resolved } from '../../ports/handles.js';
 
-/** Headers, and what they lead to first. Reading it takes a tenth of a millisecond. */
+/** Covers headers and the first tables. Reading it takes a tenth of a millisecond. */
 const HEAD_BYTES = 256 * 1024;
-/** What a tool says before it does anything. */
+/** Reasons of a tool that refuses before it changes anything. */
 const REFUSALS: readonly Reason[] = ['UNSUPPORTED_BY_BACKEND', 'IMAGE_IN_USE', 'INVALID_FIELD', 'SNAPSHOT_NOT_FOUND'];
 
 /** An image before it is changed. */
 export interface Before {
   readonly file: Resolved;
-  /** Its first bytes; unset where they cannot be read one by one. */
+  /** Its first bytes; unset if single bytes cannot be read. */
   readonly head?: Buffer;
 }
 
@@ -24,8 +24,8 @@ export async function lookBefore(file: Resolved, files: Files): Promise<Before> 
 }
 
 /**
- * Known to be as it was. Of a long image after anything but a refusal that is not known: data may
- * have been written.
+ * Whether the image is known to be unchanged. For a long image that is unknown after any failure
+ * other than a refusal: data may have been written.
  */
 export async function isUnwritten({ file, head }: Before, why: string | undefined, files: Files): Promise<boolean> {
   const now = await files.refresh(file);

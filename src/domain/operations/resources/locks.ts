@@ -1,7 +1,7 @@
 import { isBelow } from '../../model/address.js';
 import { HostlerError } from '../../model/errors.js';
 
-/** Who works on a path. */
+/** The operation that works on a path. */
 export interface Holder {
   readonly operationId: string;
   readonly method: string;
@@ -14,15 +14,15 @@ export interface LockKey {
   readonly mode: 'read' | 'write';
   /** For the message. */
   readonly path: string;
-  /** Without links; unset where there are none. */
+  /** Real path; unset if there is none. */
   readonly realPath?: string;
-  /** Nobody else works on a path below it, by whatever links it is named. */
+  /** No other operation may work on a path below it, by whatever links it is named. */
   readonly tree?: true;
 }
 
 interface Lock {
   mode: 'read' | 'write';
-  /** With the key of each. */
+  /** Each with its key. */
   readonly holders: Map<Holder, LockKey>;
 }
 
@@ -32,12 +32,12 @@ const BUSY_RETRY_MS = 1000;
 /** One writer per image, many readers; all keys of an operation in one step, or none. */
 export class LockTable {
   readonly #locks = new Map<string, Lock>();
-  /** Trees of which all is locked. */
+  /** Trees that are locked as a whole. */
   readonly #trees = new Map<LockKey, Holder>();
 
   /**
-   * Takes all keys, or fails with PATH_BUSY and the holder. Returns the release. What the same
-   * operation has already, by another `Holder` of its id, is in nobody's way.
+   * Takes all keys, or fails with PATH_BUSY and the holder. Returns the release. Keys that the same
+   * operation already holds, by another `Holder` of its id, do not conflict.
    */
   acquire(holder: Holder, keys: readonly LockKey[]): () => void {
     const wanted = strongest(keys);
@@ -68,7 +68,7 @@ export class LockTable {
     };
   }
 
-  /** What others than this operation hold, with what an attempt to work on it fails with. */
+  /** Keys that other operations hold, with the error that an attempt to work on them gets. */
   heldByOthers(operationId: string): ReadonlyMap<string, HostlerError> {
     const held = new Map<string, HostlerError>();
     for (const [key, { holders }] of this.#locks)
@@ -96,7 +96,7 @@ function isIn(key: LockKey, tree: LockKey): boolean {
   return isBelow(key.realPath ?? key.path, tree.realPath ?? tree.path);
 }
 
-/** One key each, write where any of them writes: an operation does not stand in its own way. */
+/** Each key once, for writing if any of them writes: an operation does not conflict with itself. */
 function strongest(keys: readonly LockKey[]): LockKey[] {
   const byKey = new Map<string, LockKey>();
   for (const key of keys) {

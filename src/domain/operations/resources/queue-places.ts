@@ -2,17 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** An operation that waits for its turn. */
 export interface Waiting {
-  /** Called with its place in the queue, 1 for the next. */
+  /** Called with its place in the queue; 1 is the next. */
   readonly onPosition: (position: number) => void;
 }
 
-/** Ms between two reports of places. */
+/** Interval of reports, in ms. */
 const INTERVAL_MS = 250;
-/** Reported at once, before others of the process have their turn: about a millisecond. */
+/** Reports in one turn of the event loop: about a millisecond. */
 const SLICE = 200;
 
 /**
- * Reports to waiting entries their places. Each change moves all that are behind it, so with
+ * Reports to waiting entries their places. Each change moves all entries behind it, so with
  * thousands in the queue places are reported a few times a second, in slices, and only to entries
  * whose place changed.
  */
@@ -22,21 +22,21 @@ export class QueuePlaces<T extends Waiting> {
   #busy = false;
 
   /**
-   * @param inTurn those that wait, the next first
-   * @param waits whether it still waits: it may have left between two slices
+   * @param inTurn the waiting entries, the next first
+   * @param waits whether an entry still waits: it may have left between two slices
    */
   constructor(
     private readonly inTurn: () => readonly T[],
     private readonly waits: (entry: T) => boolean,
   ) {}
 
-  /** It waits now, at the end of the queue for all that is known yet. */
+  /** The entry waits now, at the end of the queue as far as known. */
   joined(entry: T, place: number): void {
     this.#reported.set(entry, place);
     entry.onPosition(place);
   }
 
-  /** The queue is another now. */
+  /** The queue has changed. */
   changed(): void {
     this.#again = true;
     if (!this.#busy) void this.#tell();

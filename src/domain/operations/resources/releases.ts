@@ -1,11 +1,11 @@
 /**
- * What an operation gives back at its end, or earlier: a long one that reserves again and again
- * keeps no list of it.
+ * What an operation releases at its end, or earlier: a long one that reserves repeatedly does not
+ * accumulate entries.
  */
 export class Releases {
   readonly #open = new Set<() => void>();
 
-  /** Until what it returns is called, or the end. */
+  /** Held until the returned function is called, or until the end. */
   add(release: () => void): () => void {
     this.#open.add(release);
     return () => {

@@ -3,9 +3,9 @@ import type { Files, InPlace } from '../../ports/images.js';
 import { STEP_BYTES } from './growing-space.js';
 
 /**
- * Space for what is written into a file where it is: into holes, beyond its end, and over blocks
- * that it shares with a clone. Reserved a step ahead of what is written, so that the last bytes
- * stay free; what the file has for itself needs none.
+ * Space for writes into an existing file: into holes, beyond its end, and over blocks that it
+ * shares with a clone. Reserved a step ahead of what is written, so that the last bytes of the
+ * filesystem stay free; blocks that only the file has need none.
  */
 export class RoomInPlace {
   #endBytes = 0n;
@@ -19,18 +19,18 @@ export class RoomInPlace {
     private readonly aheadBytes: bigint | 'end' = STEP_BYTES,
   ) {}
 
-  /** Before a piece is written; pieces come in order. Fails with NO_SPACE. */
+  /** Call it before a chunk is written; chunks come in order. Fails with NO_SPACE. */
   async before(offsetBytes: bigint, lengthBytes: bigint): Promise<void> {
     const end = offsetBytes + lengthBytes;
     if (end <= this.#endBytes) return;
     const appends = this.aheadBytes === 'end';
     const ahead = end + (this.aheadBytes === 'end' ? STEP_BYTES : this.aheadBytes);
     const length = this.file.lengthBytes;
-    // On a disk that is full what is there can be written over up to its end.
+    // On a full disk the existing bytes can be overwritten up to the file's end.
     this.#endBytes = appends || end > length || ahead < length ? ahead : length;
     const range = { offsetBytes, lengthBytes: this.#endBytes - offsetBytes };
     const needed = appends ? range.lengthBytes : await this.files.newRoom(this.file, range);
-    // What was reserved before has been taken.
+    // The earlier reservation has been used.
     this.#release();
     this.#release = await this.run.reserveFor(this.file, needed);
   }

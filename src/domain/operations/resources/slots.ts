@@ -4,49 +4,50 @@ import { deferred, orAborted } from '../../model/async.js';
 import { QueuePlaces, type Waiting } from './queue-places.js';
 
 /**
- * `io` moves data; `export` serves data to others and never takes an io slot, so that two agents
- * that pull from each other do not block; `open` waits for other operations most of its life:
- * copies that another agent carries out, fetches by way of the cache; `upload` waits for its
- * caller, for a day if that does not come back, so nothing else waits behind it; `none` is short
- * work that must not wait behind hours of copying; `plan` only finds out what an operation would
- * do, often by a tool.
+ * `io` moves data. `export` serves data to others and never takes an io slot, so that two agents
+ * that pull from each other do not block. `open` waits for other operations most of the time:
+ * copies that another agent carries out, fetches through the cache. `upload` waits for its caller,
+ * up to a day, so nothing else waits behind it. `none` is short work that must not wait behind
+ * hours of copying. `plan` only finds out what an operation would do, often with a tool.
  */
 export type Slot = 'io' | 'export' | 'open' | 'upload' | 'none' | 'plan';
 
 export interface SlotLimits {
   readonly running: Readonly<Record<Slot, number>>;
-  /** At work at once on one filesystem, of those in `io`. */
+  /** Limit of running `io` operations on one filesystem. */
   readonly perFilesystem: number;
   /**
-   * Of the running ones, in each slot and on each filesystem, that one caller may have, and of
-   * those in `io` and `plan` that all that wait for other hosts may have: a part, up to 1. Of the
-   * places for those one caller may have this part again.
+   * The part, up to 1, of the slots of each kind and filesystem that one caller may have; also the
+   * part of the `io` and `plan` slots for all operations that wait for other hosts, of which one
+   * caller may have this part again.
    */
   readonly callersPart: number;
   readonly queued: number;
-  /** Of one caller, of those. */
+  /** Limit of waiting operations of one caller. */
   readonly queuedPerCaller: number;
 }
 
 /** A place in the queue, then a slot. */
 export interface Ticket {
-  /** Resolved when the slot is there; rejected with the signal's reason. */
+  /** Resolves when the slot is granted; rejects with the signal's reason. */
   granted(signal: AbortSignal): Promise<void>;
   /** Gives the place or slot back. */
   readonly release: () => void;
 }
 
-/** What is wanted, by whom. */
+/** The requested slot, and the caller. */
 export interface SlotRequest {
   readonly slot: Slot;
   readonly filesystems: readonly string[];
   /** Callers take turns. */
   readonly caller: string;
-  /** It waits for another host as long as that likes: those leave places to what needs nobody. */
+  /**
+   * Whether it may wait long for another host: such operations leave slots to those that do not.
+   */
   readonly far?: boolean;
   /**
-   * It lasts until its caller ends it: it does not wait behind the caller's own, nor an upload
-   * behind any other. Not set for one that resumes after a restart.
+   * Whether it lasts until its caller ends it: it does not wait behind the caller's own, nor an
+   * upload behind any other. Not set for one that resumes after a restart.
    */
   readonly standing?: boolean;
 }
@@ -57,7 +58,7 @@ interface Entry extends SlotRequest, Waiting {
   readonly since: number;
 }
 
-/** Who wants to know how long slots were waited for. */
+/** Receives how long operations waited for slots. */
 export interface SlotWatch {
   /** In ms. */
   readonly clock: () => number;
@@ -69,11 +70,11 @@ const UNWATCHED: SlotWatch = { clock: () => 0, granted: () => undefined };
 const FULL_RETRY_MS = 2000;
 
 /**
- * Callers take turns, each in the order in which it came; a busy filesystem does not hold up the
- * others. However much one caller asks for, another waits for one of its operations at the most.
+ * Callers take turns, each in order of arrival; a busy filesystem does not delay the others.
+ * However much one caller requests, another waits for at most one of its operations.
  */
 export class Slots {
-  /** In the order of their turns, as far as `#order` has looked at them; later ones behind. */
+  /** In the order of turns, as far as `#order` has processed them; later ones at the end. */
   #waiting = new Set<Entry>();
   readonly #running = new Set<Entry>();
   readonly #count = { waiting: new Map<string, number>(), running: new Map<string, number>() };
@@ -88,9 +89,9 @@ export class Slots {
   ) {}
 
   /**
-   * Fails with TOO_MANY_OPERATIONS when no slot is free and the queue is full, or an upload would
-   * wait for other uploads, and with CALLER_AT_LIMIT when what stands would wait for what its own
-   * caller keeps open.
+   * Fails with TOO_MANY_OPERATIONS if no slot is free and the queue is full, or an upload would
+   * wait for other uploads, and with CALLER_AT_LIMIT if a standing operation would wait for those
+   * that its own caller keeps open.
    * @param onPosition gets the place in the queue, 1 for the next, soon after it changed
    */
   enter(request: SlotRequest, onPosition: (position: number) => void): Ticket {
@@ -154,14 +155,14 @@ export class Slots {
   }
 
   #leave(entry: Entry): void {
-    // Turns count what is at work, so they are looked at before one of those leaves.
+    // Turns depend on the running operations, so they are computed before one of those leaves.
     if (this.#running.has(entry) && this.#awaited(entry.slot)) this.#order();
     if (this.#running.delete(entry)) count(this.#count.running, keysOf(entry), -1);
     if (this.#waiting.delete(entry)) count(this.#count.waiting, keysOf(entry), -1);
     this.#advance(entry.slot);
   }
 
-  /** Lets in those that wait for this kind of slot, as many as fit. */
+  /** Grants slots of this kind to as many waiting operations as fit. */
   #advance(slot: Slot): void {
     if (this.#room(slot) && this.#awaited(slot)) {
       for (const entry of this.#order()) {
@@ -179,8 +180,8 @@ export class Slots {
   }
 
   /**
-   * The caller with the fewest operations at work and in front of it comes first; then as it was
-   * before.
+   * The caller with the fewest operations running and ahead in the queue comes first; then the
+   * earlier order.
    */
   #order(): readonly Entry[] {
     const before = new Map<string, number>();
@@ -234,8 +235,8 @@ export class Slots {
   }
 
   /**
-   * One caller has a part of what there is for other hosts too: else its slow servers would keep
-   * everybody from theirs.
+   * One caller gets only a part of the slots for other hosts: otherwise its slow servers would
+   * block all callers.
    */
   #hasFarShare(key: string, limit: number, caller: string): boolean {
     const far = farKey(key);
@@ -253,7 +254,10 @@ const filesystemKey = (id: string) => `filesystem ${id}`;
 const farKey = (key: string) => `${key} for other hosts`;
 const callersKey = (key: string, caller: string) => `${key} of ${caller}`;
 
-/** What an operation is counted under; filesystems only where their number at work is limited. */
+/**
+ * The keys that an operation is counted under; filesystems only if their number of running
+ * operations is limited.
+ */
 function keysOf({ slot, caller, filesystems, far }: SlotRequest): string[] {
   const limited = slot === 'io' ? [...new Set(filesystems)].map(filesystemKey) : [];
   const kinds = [slotKey(slot), ...limited];
@@ -261,7 +265,7 @@ function keysOf({ slot, caller, filesystems, far }: SlotRequest): string[] {
   return [...shared, ...shared.map((key) => callersKey(key, caller)), callerKey(caller)];
 }
 
-/** Keeps no key at 0, so that callers that came once are forgotten. */
+/** Removes keys that reach 0, so that former callers are forgotten. */
 function count(counts: Map<string, number>, keys: readonly string[], by: 1 | -1): void {
   for (const key of keys) {
     const now = (counts.get(key) ?? 0) + by;

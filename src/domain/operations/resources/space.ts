@@ -1,45 +1,45 @@
 import { HostlerError } from '../../model/errors.js';
 import { orAborted, pause } from '../../model/async.js';
 
-/** A filesystem, and the path that it is spoken of by. */
+/** A filesystem, and the path by which messages name it. */
 interface Place {
   readonly filesystem: string;
   readonly path: string;
 }
 
-/** Space that is spoken for on one filesystem. */
+/** Space that is reserved on one filesystem. */
 interface Reservation {
   readonly filesystem: string;
   readonly needBytes: bigint;
-  /** What the operation's files take by now: that much is no longer outstanding. */
+  /** The current allocated bytes of the operation's files: they are no longer outstanding. */
   readonly takenBytes: () => Promise<bigint>;
 }
 
-/** Who asks, and how to find out what is free. */
+/** The requester, and how to find out what is free. */
 export interface SpaceRequest extends Reservation, Place {
   readonly freeBytes: () => Promise<bigint>;
 }
 
-/** What is measured on one filesystem, one measurement after the other. */
+/** The measurements of one filesystem, one after the other. */
 interface Line {
   last: Promise<unknown>;
-  /** Those who have not had an answer in time, and still have none. */
+  /** Number of requests that got no answer in time and still have none. */
   overdue: number;
 }
 
 /**
  * Reserves space before work starts, so that jobs that fit one at a time but not together do not
- * both begin. Each filesystem has a line of its own: one that does not answer costs only those who
- * ask for it, and one thread.
+ * both begin. Each filesystem has its own queue: one that does not answer affects only requests for
+ * it, and one thread.
  */
 export class SpaceLedger {
   readonly #reservations = new Set<Reservation>();
-  /** One decision at a time: looking and reserving must not interleave. */
+  /** One decision at a time: measuring and reserving must not interleave. */
   readonly #lines = new Map<string, Line>();
 
   /**
    * @param overheadBytes kept free on every filesystem
-   * @param patienceMs a filesystem that has not said for so long what is free does not answer
+   * @param patienceMs how long a filesystem may take to report its free space
    */
   constructor(
     private readonly overheadBytes: bigint,
@@ -47,14 +47,14 @@ export class SpaceLedger {
   ) {}
 
   /**
-   * Returns the release. Fails with NO_SPACE, saying what is needed, free and reserved, with
+   * Returns the release. Fails with NO_SPACE, which tells what is needed, free and reserved, with
    * ROOT_STALLED, and with the signal's reason.
    */
   reserve(request: SpaceRequest, signal: AbortSignal): Promise<() => void> {
     return this.#inTurn(request, signal, (isAwaited) => this.#decide(request, isAwaited));
   }
 
-  /** Outstanding on a filesystem: reserved and not yet taken. Fails with ROOT_STALLED. */
+  /** Outstanding bytes on a filesystem: reserved but not yet allocated. Fails with ROOT_STALLED. */
   reservedBytes(place: Place, signal: AbortSignal): Promise<bigint> {
     return this.#inTurn(place, signal, () => this.#reserved(place.filesystem));
   }
@@ -64,7 +64,7 @@ export class SpaceLedger {
   }
 
   /**
-   * Measures after all that came before. Who does not wait for it any more reserves nothing: then
+   * Measures after all earlier requests. A request that is no longer awaited reserves nothing: then
    * `isAwaited` is false.
    */
   async #inTurn<T>(
@@ -77,12 +77,12 @@ export class SpaceLedger {
     this.#lines.set(filesystem, line);
     const state = { awaited: true, over: false };
     const measured = line.last.then(() => {
-      // It has waited behind one that hung, and nobody waits with it.
+      // It has waited behind a measurement that hung, and is no longer awaited.
       if (!state.awaited) throw this.#stalled(path);
       return measure(() => state.awaited);
     });
     const settled = measured
-      .catch(() => undefined) // thrown below to the one that waits
+      .catch(() => undefined) // thrown below to the waiting caller
       .then(() => {
         state.over = true;
         if (line.last === settled) this.#lines.delete(filesystem);
@@ -134,8 +134,8 @@ export class SpaceLedger {
 
 /** The bytes of a reservation that are not on the disk yet. */
 async function outstanding({ needBytes, takenBytes }: Reservation): Promise<bigint> {
-  // Where they cannot be measured, all count as not on the disk: this reservation of another
-  // operation must not let the caller's fail.
+  // If they cannot be measured, all count as not on the disk: the failure is of another operation
+  // and must not fail this caller.
   const taken = await takenBytes().catch(() => 0n);
   return taken >= needBytes ? 0n : needBytes - taken;
 }

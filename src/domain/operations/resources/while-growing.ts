@@ -4,22 +4,22 @@ import type { ImageAddress } from '../../model/address.js';
 import type { Run, Taker } from '../verb.js';
 import { GrowingSpace } from './growing-space.js';
 
-/** Between two looks a tool writes less than is reserved ahead of it, at 1.3 GB a second. */
+/** Between two checks a tool writes less than is reserved ahead of it, at 1.3 GB a second. */
 const LOOK_MS = 50;
 const AHEAD_BYTES = 64n << 20n;
 
 export interface Growth extends Taker {
-  /** So much it will take in all, if its source has spoken the truth. */
+  /** Expected size, if the source has reported the truth. */
   readonly shareBytes: bigint;
-  /** More than that it cannot take. */
+  /** Maximum size. */
   readonly mostBytes: bigint;
 }
 
 /**
- * Space for what a tool writes by itself, out of a source that may have named less than it sends:
- * reserved is what the source has named, and from then on a step ahead of what is taken, so that
- * the last bytes stay free. The signal that `work` is given ends with NO_SPACE; before anything is
- * written this fails with NO_SPACE itself.
+ * Space for a file that a tool writes by itself, from a source that may send more than it
+ * announced: the announced size is reserved, and beyond that a step ahead of what is allocated, so
+ * that the last bytes of the filesystem stay free. The signal that `work` gets is aborted with
+ * NO_SPACE; before anything is written this itself fails with NO_SPACE.
  */
 export async function whileGrowing<T>(
   run: Pick<Run, 'reserve' | 'signal'>,
