@@ -19,7 +19,7 @@ import { examine } from './wiring/doctor/doctor.js';
 import { serve } from './wiring/serve.js';
 
 const DESCRIPTORS = fileURLToPath(new URL('../hostler.binpb', import.meta.url));
-/** What an operator can put right, said without a stack. */
+/** Errors that an operator can fix, printed without a stack. */
 const EXPECTED = [
   ArgumentsError,
   LeftoverError,
@@ -53,14 +53,14 @@ async function main(): Promise<void> {
   else await serve(config, values.config, DESCRIPTORS);
 }
 
-/** Fails with ConfigError, which has every problem. */
+/** Fails with ConfigError, which lists every problem. */
 async function checkConfig(config: Config, file: string): Promise<void> {
   const problems = await problemsOf(config, quietRunner(config));
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => `${file}: ${problem}`).join('\n'));
   process.stdout.write(`${file}: ok\n`);
 }
 
-/** Why there is no start: without a stack where an operator can put it right. */
+/** Why the daemon did not start; without a stack if an operator can fix it. */
 function whyNot(error: unknown): string {
   if (error instanceof Error && EXPECTED.some((kind) => error instanceof kind)) return error.message;
   const { reason, message } = asHostlerError(error);
@@ -73,6 +73,6 @@ try {
   await main();
 } catch (error) {
   process.stderr.write(`hostlerd: ${whyNot(error)}\n`);
-  // Also where a call into a filesystem still hangs, which `process.exit` would wait for.
+  // Works also if a call into a filesystem hangs, which `process.exit` would wait for.
   await endProcess(1);
 }

@@ -1,7 +1,4 @@
-/**
- * A list such as SHA256SUMS in a file beside the command, whose signature its user has verified
- * perhaps.
- */
+/** A local checksum list such as SHA256SUMS, whose signature the user may have verified. */
 import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { checksumIn, type ListPlace } from '../domain/fetch/checksum-list.js';
@@ -13,9 +10,7 @@ export interface ListedChecksum {
   readonly digest: string;
 }
 
-/**
- * The checksum that the list has for a source: a URL, or an absolute path. Fails with UsageError.
- */
+/** The checksum in the list for a source: a URL, or an absolute path. Fails with UsageError. */
 export async function listedIn(file: string, source: string): Promise<ListedChecksum> {
   const found = await checksumIn(textOf(file), placeOf(source, resolve(file)));
   if ('checksum' in found) return found.checksum;
@@ -30,7 +25,7 @@ function textOf(file: string): string {
   }
 }
 
-/** Only of a file of this host it is known where it is from the list on. */
+/** Only for a file of this host the path relative to the list is known. */
 function placeOf(source: string, list: string): ListPlace {
   const listName = basename(list);
   if (URL.canParse(source)) return { path: componentsOf(decoded(new URL(source).pathname)), listName };
@@ -47,6 +42,6 @@ function decoded(pathname: string): string {
   try {
     return decodeURIComponent(pathname);
   } catch {
-    return pathname; // it is no UTF-8, so no list has it otherwise
+    return pathname; // not UTF-8, so a list can only name it in its encoded form
   }
 }

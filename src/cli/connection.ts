@@ -10,7 +10,7 @@ import type { TlsPaths } from '../protocol/certificate-files.js';
 import type { ConnectionFailure } from '../protocol/connection-failure.js';
 import { UsageError } from './failure.js';
 
-/** What may be under way to us: with the default of 64 KiB downloads take twice as long. */
+/** Flow-control window: with the default of 64 KiB downloads take twice as long. */
 const BULK = { 'grpc-node.flow_control_window': 1024 * 1024 };
 
 /** The clients of one daemon. */
@@ -22,14 +22,14 @@ export interface Connection {
   readonly images: ImageServiceClient;
   readonly operations: OperationServiceClient;
   /**
-   * Never resolves. Fails with ConnectionTimeout when the daemon has said nothing for so long that
-   * there is no connection yet.
+   * Never resolves. Fails with ConnectionTimeout if there is no connection after this time without
+   * an answer of the daemon.
    */
   silence(ms: number): Promise<never>;
   close(): void;
 }
 
-/** Something took the connection and is silent. */
+/** Some process accepted the connection and does not answer. */
 export class ConnectionTimeout extends Error {
   override readonly name = 'ConnectionTimeout';
   readonly failure: ConnectionFailure = { reason: 'NO_ANSWER', what: this.message };
@@ -38,8 +38,8 @@ export class ConnectionTimeout extends Error {
 const MAX_PORT = 65535;
 
 /**
- * The target of gRPC for `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT. Fails with UsageError when
- * it is none of these, or a socket with TLS files.
+ * The gRPC target for `unix:///PATH`, `tcp://HOST:PORT` or HOST:PORT. Fails with UsageError if it
+ * is none of these, or a socket with TLS files.
  */
 export function parseAddress(address: string, tls: TlsPaths | undefined): string {
   const target = address.startsWith('tcp://') ? address.slice('tcp://'.length) : address;
@@ -51,7 +51,10 @@ export function parseAddress(address: string, tls: TlsPaths | undefined): string
   return target;
 }
 
-/** To an address as of `parseAddress`; with TLS files, mutual TLS. Fails so, or TlsFilesBroken. */
+/**
+ * Connects to an address in the form of `parseAddress`; with TLS files, by mutual TLS. Fails as
+ * `parseAddress`, and with TlsFilesBroken.
+ */
 export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
   const target = parseAddress(address, tls);
   const proof = tls === undefined ? credentials.createInsecure() : await channelCredentials(tls);
@@ -98,7 +101,7 @@ export function ask<Response>(
   });
 }
 
-/** A call whose requests stream in; `produce` sends them, as fast as they are taken. */
+/** A call with streamed requests; `produce` sends them as fast as they are accepted. */
 export async function askStreaming<Response, Request>(
   call: (callback: (error: ServiceError | null, response?: Response) => void) => ClientWritableStream<Request>,
   produce: (send: (request: Request) => Promise<void>) => Promise<void>,
@@ -106,7 +109,7 @@ export async function askStreaming<Response, Request>(
   let stream: ClientWritableStream<Request> | undefined;
   const over = new AbortController();
   const answer = ask<Response>((done) => (stream = call(done)));
-  // Heard below; the daemon may answer, with an error, before everything is sent.
+  // Awaited below; the daemon may answer, with an error, before everything is sent.
   const ended = answer.then(
     () => {
       over.abort();

@@ -11,13 +11,13 @@ import { JsonPrinter } from './json/printer.js';
 const DEFAULT_ADDRESS = 'unix:///run/hostler/hostler.sock';
 const TLS_FLAGS = ['tlsCa', 'tlsCert', 'tlsKey'] as const;
 
-/** Which daemon a command calls. */
+/** The daemon that a command calls. */
 interface Daemon {
   readonly address: string;
   readonly tls?: TlsPaths | undefined;
 }
 
-/** Whether a flag stands on the command line, not in the environment. */
+/** Whether a flag was given on the command line, not in the environment. */
 type IsArgument = (flag: keyof GlobalFlags) => boolean;
 
 export interface GlobalFlags {
@@ -44,12 +44,12 @@ export class Context {
   #printer: JsonPrinter | undefined;
   #daemon: Daemon | undefined;
 
-  /** Where the command connects, once it does. */
+  /** The address of the connection, once there is one. */
   get address(): string {
     return this.#daemon?.address ?? '';
   }
 
-  /** Address and TLS files that are arguments, not of the environment. */
+  /** Address and TLS files from the arguments, not from the environment. */
   get arguments(): Partial<Daemon> {
     const { address } = this.options();
     const tls = TLS_FLAGS.some(this.isArgument) ? tlsOf(this.options()) : undefined;
@@ -64,12 +64,12 @@ export class Context {
     return this.options().json ?? false;
   }
 
-  /** Before a command runs: reads what --json needs. */
+  /** Call it before a command runs: loads what --json needs. */
   async prepare(): Promise<void> {
     if (this.json) await this.printer();
   }
 
-  /** What prints JSON, read when it is asked for first. */
+  /** The printer of JSON, loaded when it is used first. */
   async printer(): Promise<JsonPrinter> {
     return (this.#printer ??= await JsonPrinter.load());
   }
@@ -100,21 +100,21 @@ export class Context {
     else this.#printer.message(codec, message);
   }
 
-  /** The same of an object that is no message of the contract. */
+  /** The same for an object that is not a message of the contract. */
   printObject(json: object, text: string): void {
     if (this.#printer === undefined) process.stdout.write(`${text}\n`);
     else this.#printer.object(json);
   }
 
-  /** The items of a long list as they come: one object with all of them, or a text for each. */
+  /** The items of a long list as they arrive: one object with all of them, or a text for each. */
   async list<T>(field: string, codec: Codec<T>, items: AsyncIterable<T>, text: (item: T) => string): Promise<void> {
     if (this.#printer !== undefined) await this.#printer.list(field, codec, items);
     else for await (const item of items) process.stdout.write(`${text(item)}\n`);
   }
 
   /**
-   * By arguments, else by the environment, else by a context, else the default socket. A context is
-   * used as a whole: the environment's TLS files are those of another daemon.
+   * From the arguments, otherwise the environment, otherwise a context, otherwise the default
+   * socket. A context is used as a whole: TLS files in the environment belong to another daemon.
    */
   async #chooseDaemon(): Promise<Daemon> {
     const flags = this.options();

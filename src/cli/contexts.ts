@@ -1,6 +1,6 @@
 /**
- * The daemons that a user knows by name: contexts.json. Client libraries read the same file, so its
- * fields are a promise.
+ * The daemons that a user has named: contexts.json. Client libraries read the same file, so its
+ * fields must stay compatible.
  */
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { ownText } from '../file-io/own-text.js';
 import type { TlsPaths } from '../protocol/certificate-files.js';
 import { UsageError } from './failure.js';
 
-/** A daemon as the file names it. */
+/** A daemon in the file. */
 export interface StoredContext {
   readonly address: string;
   readonly tls?: TlsPaths;
@@ -20,23 +20,25 @@ export interface StoredContext {
 }
 
 export interface StoredContexts {
-  /** What is used when nothing else is named. */
+  /** Used if no other context is named. */
   readonly current?: string;
   readonly contexts: ReadonlyMap<string, StoredContext>;
 }
 
-/** The file cannot be used, in words for the person who keeps it. */
+/** The file cannot be used; the message is for its owner. */
 export class ContextsBroken extends Error {
   override readonly name = 'ContextsBroken';
 }
 
-/** Where the file is. */
+/** Path of the file. */
 export function contextsPath(): string {
   const folder = process.env['XDG_CONFIG_HOME'] ?? '';
   return join(folder === '' ? join(homedir(), '.config') : folder, 'hostler', 'contexts.json');
 }
 
-/** What the file has; nothing if there is no file. Fails with ContextsBroken and system errors. */
+/**
+ * The content of the file; empty if there is no file. Fails with ContextsBroken and system errors.
+ */
 export async function readContexts(): Promise<StoredContexts> {
   const path = contextsPath();
   const text = await ownText(path);
@@ -53,7 +55,7 @@ export async function readContexts(): Promise<StoredContexts> {
   return { ...(current === undefined || current === '' ? {} : { current }), contexts: new Map(entries) };
 }
 
-/** The context of a name, else the current one; undefined if neither is named. */
+/** The context with the name, otherwise the current one; undefined if neither is named. */
 export async function findContext(name: string | undefined): Promise<StoredContext | undefined> {
   const { current, contexts } = await readContexts();
   const wanted = name ?? current;
@@ -63,7 +65,7 @@ export async function findContext(name: string | undefined): Promise<StoredConte
   return found;
 }
 
-/** The complaint about a name that is not in the file. */
+/** The error for a name that is not in the file. */
 export function unknownContext(name: string, contexts: StoredContexts['contexts']): UsageError {
   const known = [...contexts.keys()].join(', ');
   return new UsageError(`${contextsPath()} has no context ${name}${known === '' ? '' : `, only ${known}`}`);

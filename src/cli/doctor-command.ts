@@ -3,10 +3,10 @@ import type { Context } from './context.js';
 
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 
-/** Prints what is wrong with this host for a daemon; returns whether nothing is. */
+/** Prints the problems of this host for a daemon; returns whether there are none. */
 export type Doctor = (config: string, asJson: boolean) => Promise<boolean>;
 
-/** `hostler doctor`: looks at this host itself; nothing is asked of a daemon. */
+/** `hostler doctor`: examines this host itself, without a daemon. */
 export function doctorCommand(context: Context, doctor: Doctor): Command {
   return new Command('doctor')
     .description('look for what is wrong with this host for a daemon: tools, sandbox, roots, limits, clock, TLS')

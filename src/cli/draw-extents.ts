@@ -7,7 +7,7 @@ const MARKS = { data: '#', zero: '0', hole: '.', mixed: '+' } as const;
 
 type Kind = Exclude<keyof typeof MARKS, 'mixed'>;
 
-/** Data, zeros that take space, or nothing at all. */
+/** Data, allocated zeros, or a hole. */
 export function kindOf({ data, zero }: Extent): Kind {
   if (!zero && data) return 'data';
   return zero && data ? 'zero' : 'hole';
@@ -20,7 +20,7 @@ interface Run {
   end: bigint;
 }
 
-/** Draws a disk as it comes, extent by extent; neighbours of one kind are one run. */
+/** Draws a disk extent by extent; adjacent extents of one kind are one run. */
 export class ExtentDrawing {
   readonly #runs: Run[] = [];
 
@@ -32,7 +32,7 @@ export class ExtentDrawing {
     else this.#runs.push({ kind, start: extent.offsetBytes, end });
   }
 
-  /** Each cell is an equal part of the disk; `+` has more than one kind in it. */
+  /** Each cell is an equal part of the disk; `+` contains more than one kind. */
   toString(): string {
     const total = this.#runs.at(-1)?.end ?? 0n;
     if (total === 0n) return 'nothing';

@@ -3,15 +3,15 @@ import { posix } from 'node:path';
 
 export interface TreeImage {
   readonly path: string;
-  /** Of the image that it is backed by. */
+  /** The image's backing file. */
   readonly base: string | undefined;
-  /** What is shown of it. */
+  /** The text that is shown for it. */
   readonly text: string;
 }
 
 /**
- * Images below those that they are backed by. What is backed by something that is not here stands
- * at the top, with its name; so does one of each circle.
+ * Images below their backing files. An image whose backing file is not in the list is at the top,
+ * with that file's name; so is one image of each circle.
  */
 export function drawTree(images: readonly TreeImage[]): string {
   const here = new Set(images.map(({ path }) => path));
@@ -46,7 +46,10 @@ export interface Sum {
   readonly allocated: bigint;
 }
 
-/** What the images below each folder of `path` take, those in it as `.`; the largest first. */
+/**
+ * The allocated bytes of images below each folder of `path`, those directly in it as `.`; the
+ * largest first.
+ */
 export function sumsOf(path: string, images: readonly { path: string; allocatedBytes: bigint }[]): Sum[] {
   const folderOf = (image: string) => {
     const [first = '', ...rest] = posix.relative(path, image).split('/');

@@ -1,4 +1,4 @@
-/** What went wrong, for people and for scripts. */
+/** Failures, for people and for scripts. */
 import { status, type ServiceError } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo } from '../gen/google/rpc/error_details.js';
 import { Status } from '../gen/google/rpc/status.js';
@@ -31,22 +31,22 @@ const BY_CODE: Readonly<Record<number, number>> = {
 export interface Failure {
   readonly code: number;
   readonly message: string;
-  /** One of the table, or of a newer daemon. */
+  /** A reason of the table, or of a newer daemon. */
   readonly reason?: string;
   readonly facts: Readonly<Record<string, string>>;
-  /** What is wrong with fields of the request. */
+  /** Errors in fields of the request. */
   readonly violations: readonly { readonly field: string; readonly description: string }[];
 }
 
-/** How a command calls the fields of its requests. */
+/** A command's names for the fields of its requests. */
 export interface Names {
   /** The option or argument of a field; the field itself if there is none. */
   field(name: string): string;
-  /** A sentence with the same done to the fields in it. */
+  /** A sentence with the fields in it replaced by these. */
   text(text: string): string;
 }
 
-/** The client's own complaint about how it was called. */
+/** The client's own error about its arguments. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
@@ -56,14 +56,17 @@ export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
 }
 
-/** What the daemon at the address said, with its details; or what is wrong with the connection. */
+/**
+ * The status that the daemon at the address sent, with its details; or the problem of the
+ * connection.
+ */
 export function statusOf(error: ServiceError, address: string): Status {
   const packed = error.metadata.get('grpc-status-details-bin')[0];
   const bare = { code: error.code, message: error.details, details: [] };
   try {
     if (packed instanceof Buffer) return Status.decode(packed);
   } catch {
-    return bare; // no Status: the server is no daemon of ours
+    return bare; // not a Status: the server is not a Hostler daemon
   }
   const failure = connectionFailure(error);
   return failure === undefined ? bare : connectionStatus(failure, address, error.details);
@@ -74,7 +77,7 @@ export function connectionStatus({ reason, what }: ConnectionFailure, address: s
   return ownStatus(reason, `no connection to ${address}: ${what}`, { address, details });
 }
 
-/** A status of the command's own, of the same shape as a daemon's. */
+/** A status of the command itself, in the form of a daemon's. */
 export function ownStatus(reason: OwnReason, message: string, metadata: Readonly<Record<string, string>> = {}): Status {
   const info = ErrorInfo.encode({ reason, domain: OWN_DOMAIN, metadata }).finish();
   const detail = { typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) };
@@ -82,7 +85,7 @@ export function ownStatus(reason: OwnReason, message: string, metadata: Readonly
 }
 
 /**
- * The message, reason and facts of a status; the reason is unset when the status has no ErrorInfo.
+ * The message, reason and facts of a status; the reason is unset if the status has no ErrorInfo.
  */
 export function failureOf({ code, message, details }: Status): Failure {
   const packed = (name: string) => details.find(({ typeUrl }) => typeUrl.endsWith(`/google.rpc.${name}`))?.value;
@@ -94,8 +97,8 @@ export function failureOf({ code, message, details }: Status): Failure {
 }
 
 /**
- * The command's exit code, one of EXIT: by the reason, else by the gRPC code. A daemon that answers
- * is not unavailable, whatever of it is.
+ * The command's exit code, one of EXIT: by the reason, otherwise by the gRPC code. A daemon that
+ * answers does not count as unavailable.
  */
 export function exitCode({ code, reason }: Failure): number {
   const isUnavailable = BY_CODE[code] === EXIT.unavailable;
@@ -104,8 +107,8 @@ export function exitCode({ code, reason }: Failure): number {
 }
 
 /**
- * One line for what happened, one for what to do. With the names of a command, its options and
- * arguments stand where the daemon named fields.
+ * One line for the failure, one for what to do. The names of a command's options and arguments
+ * replace the names of fields.
  */
 export function explain(failure: Failure, names?: Names): string {
   const { reason, facts } = failure;

@@ -15,7 +15,7 @@ export interface FollowOptions {
   readonly detach: boolean;
 }
 
-/** Follows an operation to its end and shows it; Ctrl-C cancels it and says what was removed. */
+/** Follows an operation to its end and shows it; Ctrl-C cancels it and shows what was removed. */
 export async function follow(
   stream: ClientReadableStream<OperationEvent>,
   connection: Connection,
@@ -35,8 +35,8 @@ export async function follow(
       if (isTelling(event)) view.show(frameOf(event));
     }
   } finally {
-    // The stream ends with the cancel's error; what the cancel itself says is worth more, and then
-    // we are gone.
+    // The stream ends with an error because of the cancel; the cancel's own answer is more
+    // informative, and then the command exits.
     await cancelling;
     view.end();
     process.off('SIGINT', interrupt);
@@ -49,7 +49,7 @@ export async function follow(
   else process.stdout.write(`${showResult(last.result)}\n`);
 }
 
-/** The warnings of an event, one a line, on standard error. */
+/** The warnings of an event, one on each line, on standard error. */
 export function showWarnings({ warnings }: OperationEvent): void {
   for (const { reason, message } of warnings)
     process.stderr.write(`hostler: warning: ${printable(message)} [${printable(reason)}]\n`);
@@ -57,7 +57,8 @@ export function showWarnings({ warnings }: OperationEvent): void {
 
 /** The stream's events, typed; leaving the loop ends the call. */
 export function events<T>(stream: ClientReadableStream<T>): AsyncGenerator<T, void> {
-  // It may come before the loop begins, or when it was left for another error, which is shown.
+  // The error may come before the loop begins, or after the loop was left because of another error,
+  // which is shown.
   let failure: Error | undefined;
   stream.on('error', (error: Error) => (failure = error));
   return iterate(stream, () => {
@@ -76,7 +77,7 @@ async function* iterate<T>(stream: ClientReadableStream<T>, throwFailure: () => 
   }
 }
 
-/** What a cancel came to, for people. */
+/** The outcome of a cancel, for people. */
 export function describeCancelled({ operationId, state, removedPaths, endedPids }: CancelledOperation): string {
   const lines = [
     ...endedPids.map((pid) => `  ended process ${String(pid)}`),

@@ -1,4 +1,4 @@
-/** How an image is laid out, beside its format: options of every command that makes one. */
+/** The layout of an image: options of every command that creates one. */
 import { Option, type Command } from 'commander';
 import { byteCount, wholeNumber } from './options.js';
 
@@ -22,7 +22,7 @@ export function layoutOptions(command: Command): Command {
   );
 }
 
-/** Of what is always qcow2. */
+/** For an image that is always qcow2. */
 export function qcow2Options(command: Command): Command {
   return command
     .addOption(new Option('--compat <version>', 'of qcow2').choices(['0.10', '1.1']))
@@ -32,12 +32,12 @@ export function qcow2Options(command: Command): Command {
     .option('--extended-l2', 'of qcow2: clusters of 32 parts');
 }
 
-/** As requests have it. */
+/** The fields of a request. */
 export function layoutOf({ subformat, ...flags }: LayoutFlags) {
   return { subformat, ...qcow2LayoutOf(flags) };
 }
 
-/** The options of qcow2 as the request's fields; what was not given stays undefined. */
+/** The options of qcow2 as the request's fields; missing ones stay undefined. */
 export function qcow2LayoutOf({ compat, refcountBits, clusterSize, lazyRefcounts, extendedL2 }: Qcow2Flags) {
   return { compat, refcountBits, clusterSizeBytes: clusterSize, lazyRefcounts, extendedL2 };
 }

@@ -1,15 +1,15 @@
-/** Files on this side that a user names. */
+/** Local files that a user names. */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 
-/** What is wrong with a local file, in words for its user. */
+/** A problem of a local file, with a message for the user. */
 export class LocalFileError extends Error {
   override readonly name = 'LocalFileError';
 }
 
 /**
- * Opens a regular file to read it; the caller closes it. Fails with system errors, and with
- * LocalFileError for anything else: a reader of a pipe waits for ever, and a device has no end.
+ * Opens a regular file for reading; the caller closes it. Fails with system errors, and with
+ * LocalFileError for other kinds: a pipe may block forever, and a device may have no end.
  */
 export async function openRegular(path: string): Promise<FileHandle> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -18,7 +18,10 @@ export async function openRegular(path: string): Promise<FileHandle> {
   throw new LocalFileError(`${path} is no regular file`);
 }
 
-/** Opens what has bytes to read, a pipe too; the caller closes it. Fails as `openRegular`. */
+/**
+ * Opens anything that has bytes to read, including a pipe; the caller closes it. Fails as
+ * `openRegular`.
+ */
 export async function openReadable(path: string): Promise<FileHandle> {
   const file = await open(path);
   if (!(await file.stat()).isDirectory()) return file;
@@ -27,9 +30,8 @@ export async function openReadable(path: string): Promise<FileHandle> {
 }
 
 /**
- * A system's error as `what is wrong: PATH`, without the names of system calls; undefined for
- * anything else.
- *
+ * A system error as `what is wrong: PATH`, without the names of system calls; undefined for other
+ * errors.
  * @param file what was read, for errors that do not name it: those of folders
  */
 export function systemProblem(error: unknown, file?: string): string | undefined {

@@ -1,4 +1,4 @@
-/** The `hostler` command: a client like any other. */
+/** The `hostler` command: an ordinary client. */
 import { CommanderError } from 'commander';
 import { ConnectionTimeout } from './connection.js';
 import { UsageError, connectionStatus, exitCode, explain, failureOf, isServiceError } from './failure.js';
@@ -9,7 +9,7 @@ import { systemProblem } from './local-file.js';
 import { createProgram, nameOfCommand } from './program.js';
 import type { Status } from '../gen/google/rpc/status.js';
 
-/** Errors that need no stack: what is wrong lies in files that the caller named. */
+/** Errors that need no stack: the problem is in files that the user named. */
 const ABOUT_FILES = [
   'ConfigError',
   'OwnFileError',
@@ -20,7 +20,7 @@ const ABOUT_FILES = [
   'JournalToolError',
 ];
 
-// A variable that is set to nothing is not set.
+// An empty variable counts as unset.
 for (const name of Object.keys(process.env))
   if (name.startsWith('HOSTLER_') && process.env[name] === '') Reflect.deleteProperty(process.env, name);
 
@@ -28,11 +28,11 @@ const commands = createProgram();
 const { program, context } = commands;
 
 for (const stream of [process.stdout, process.stderr])
-  // Its reader has gone, as `head` does, or its disk is full: nothing can be shown any more.
+  // The reader of the output is gone, as with `head`, or the disk is full: nothing can be shown any
+  // more.
   stream.on('error', () => process.exit(EXIT.other));
 
-// What a command has to leave as it was, it does when the process exits. One that cancels its
-// operation listens itself.
+// Cleanup runs when the process exits. A command that cancels its operation has its own listener.
 for (const [signal, code] of [
   ['SIGINT', EXIT.cancelled],
   ['SIGTERM', 143],
@@ -46,26 +46,23 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = await report(error);
-  // The library keeps the connection that says nothing.
+  // The library keeps the silent connection open.
   if (error instanceof ConnectionTimeout) process.stdout.write('', () => process.exit());
 }
 
-/**
- * What is wrong on this side: a file that cannot be read or written, a configuration that cannot be
- * used.
- */
+/** A local problem: a file that cannot be read or written, a configuration that cannot be used. */
 function localProblem(error: unknown): string | undefined {
   if (error instanceof Error && ABOUT_FILES.includes(error.name)) return error.message;
   return systemProblem(error);
 }
 
-/** Says what went wrong, and returns the exit code. */
+/** Prints the failure and returns the exit code. */
 async function report(error: unknown): Promise<number> {
   if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
   const used = commands.command();
   const found = describe(error);
   if (isJsonAsked()) (await context.printer()).error(found);
-  // commander has said its word already.
+  // commander has already printed its message.
   if (error instanceof CommanderError) return failureCode(nameOfCommand(used), EXIT.usage);
   const failure = failureOf(found);
   if (failure.reason === 'BUG') throw error;
@@ -87,7 +84,7 @@ function describe(error: unknown): Status {
   return isServiceError(error) ? statusOf(error, address) : ownStatus('BUG', String(error));
 }
 
-/** Also of words that could not be parsed. */
+/** Works also if the arguments could not be parsed. */
 function isJsonAsked(): boolean {
   const words = process.argv.slice(2);
   const end = words.indexOf('--');

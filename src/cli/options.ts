@@ -39,7 +39,7 @@ export function operationOptions(command: Command): Command {
     .option('--request-id <id>', 'idempotency key', '');
 }
 
-/** Options of every command that makes a file. */
+/** Options of every command that creates a file. */
 export function targetOptions(command: Command): Command {
   return command
     .option('--overwrite', 'replace an existing target')
@@ -49,7 +49,7 @@ export function targetOptions(command: Command): Command {
     .option('--mode <octal>', 'mode of the new file, such as 0640', octal);
 }
 
-/** A command that is an operation and makes a file. */
+/** A command that is an operation and creates a file. */
 export function makingCommand(name: string): Command {
   return targetOptions(operationOptions(new Command(name)));
 }
@@ -87,7 +87,7 @@ export function writableOf({ overwrite, allowDependants, owner, group, mode }: T
   };
 }
 
-/** A file as the shell's user means it: relative to where they are. */
+/** A file as the user of a shell means it: relative to the current folder. */
 export function address(text: string): string {
   return text.startsWith('rbd:') ? text : resolve(text);
 }

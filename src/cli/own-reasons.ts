@@ -1,8 +1,8 @@
-/** Reasons that the command itself finds, not a daemon, and what to do. */
+/** Reasons that the command itself detects, with advice. */
 import { status } from '@grpc/grpc-js';
 import { CONNECTION_REASONS, type ConnectionReason } from '../protocol/connection-failure.js';
 
-/** Whose the reasons are, in the details of an error: those of a daemon are of `hostler`. */
+/** The domain of these reasons in the details of an error; those of a daemon have `hostler`. */
 export const OWN_DOMAIN = 'hostler-client';
 
 const OTHERS = { USAGE: 'INVALID_ARGUMENT', LOCAL_FILE: 'UNKNOWN', BUG: 'INTERNAL' } as const;
@@ -27,17 +27,17 @@ const ADVICE: Readonly<Record<ConnectionReason, string>> = {
   RPC_UNKNOWN: 'Use a command and a daemon of the same version; `hostler host info` shows that of the daemon.',
 };
 
-/** Whether the command itself found it. */
+/** Whether the command itself detected it. */
 export function isOwnReason(reason: string | undefined): reason is OwnReason {
   return reason !== undefined && Object.hasOwn(OWN_REASONS, reason);
 }
 
-/** Of a daemon's reasons none: the table of reasons has it. */
+/** Has no advice for a daemon's reasons: those are in the table of reasons. */
 export function adviceOf(reason: OwnReason): string | undefined {
   return new Map<string, string>(Object.entries(ADVICE)).get(reason);
 }
 
-/** The code of gRPC for it. */
+/** The gRPC code for the reason. */
 export function codeOf(reason: OwnReason): status {
   return status[OWN_REASONS[reason]];
 }

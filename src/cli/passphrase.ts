@@ -9,12 +9,12 @@ import { systemProblem } from './local-file.js';
 const STANDARD_INPUT = '-';
 const NEWLINE = '\n'.charCodeAt(0);
 
-/** What each request that opens an image takes; its flag is `passphraseFile`. */
+/** The flag of each request that opens an image: `passphraseFile`. */
 export interface PassphraseFlags {
   readonly passphraseFile?: Buffer;
 }
 
-/** `--passphrase-file`, or the same with a name before; `what` the passphrase is for. */
+/** `--passphrase-file`, or the same with a prefix; `what` describes the passphrase. */
 export function passphraseFile(what = 'opens the encrypted image, and encrypted layers below it', name = ''): Option {
   return new Option(
     `--${name}passphrase-file <file>`,
@@ -22,17 +22,17 @@ export function passphraseFile(what = 'opens the encrypted image, and encrypted 
   ).argParser(readPassphrase);
 }
 
-/** As requests have it. */
+/** The field of a request. */
 export function secretOf(passphrase: Buffer | undefined) {
   return passphrase === undefined ? undefined : { passphrase };
 }
 
-/** The same for an image that is made. */
+/** The same for an image that is created. */
 export function encryptionOf(passphrase: Buffer | undefined) {
   return passphrase === undefined ? undefined : { format: 'luks', passphrase };
 }
 
-/** Two options that read standard input: the second one finds nothing. */
+/** Only one option can read standard input: a second one finds nothing. */
 function readPassphrase(path: string): Buffer {
   const passphrase = withoutNewline(read(path));
   if (passphrase.length === 0) throw new InvalidArgumentError('It holds no passphrase.');

@@ -1,4 +1,4 @@
-/** All commands, under one roof. */
+/** The program with all commands. */
 import { Command, Option } from 'commander';
 import { authCommands, type AuthQuestion, type AuthVerdict } from './commands/auth-command.js';
 import { doctorCommand } from './doctor-command.js';
@@ -28,11 +28,11 @@ import { readVersion } from '../protocol/version.js';
 export interface Program {
   readonly program: Command;
   readonly context: Context;
-  /** The command that the words named, once they are parsed, also when they are wrong. */
+  /** The command in the arguments, once they are parsed, also if they are invalid. */
   command(): Command | undefined;
 }
 
-/** Makes the commands; nothing is read but the version. Errors of parsing are thrown. */
+/** Creates the commands; reads only the version. Errors of parsing are thrown. */
 export function createProgram(): Program {
   const program = globalOptions(new Command('hostler'));
   let used: Command | undefined;
@@ -109,7 +109,7 @@ function addCommands(program: Command, context: Context): void {
   program.addCommand(completionCommand(program));
 }
 
-/** A number of seconds, also with a fraction. */
+/** A number of seconds, which may have a fraction. */
 function connectSeconds(text: string): number {
   const { seconds: whole, nanos } = seconds(text);
   return Number(whole) + nanos / 1e9;
@@ -119,7 +119,7 @@ function fromEnv(flags: string, description: string, variable: string): Option {
   return new Option(flags, description).env(variable);
 }
 
-/** Loaded when they are wanted. */
+/** Loaded on demand. */
 function journalTools(): JournalTools {
   return {
     status: async (path) => (await import('../wiring/journal-tools.js')).journalStatus(path),
@@ -127,13 +127,13 @@ function journalTools(): JournalTools {
   };
 }
 
-/** Loaded when it is wanted: it has what the daemon has for its tools. */
+/** Loaded on demand: it includes the daemon's process runner. */
 async function examineHost(file: string, asJson: boolean): Promise<boolean> {
   const { examineFile } = await import('../wiring/doctor/doctor.js');
   return examineFile(file, asJson);
 }
 
-/** Loaded when it is wanted: it is half of the daemon. */
+/** Loaded on demand: it is half of the daemon. */
 async function explainDecision(question: AuthQuestion): Promise<AuthVerdict | undefined> {
   const { authCheck } = await import('../wiring/auth-check.js');
   return authCheck(question);

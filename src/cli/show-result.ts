@@ -3,7 +3,7 @@ import type { DirectoryResult, FileMoveResult, OperationResult } from '../gen/ho
 import { timeText } from '../protocol/times.js';
 import { bytes, exactBytes, listing, printable } from './text.js';
 
-/** A result in a few lines. */
+/** A result as a few lines. */
 export function showResult({ result, replayed }: OperationResult): string {
   const replayNote = replayed ? ' (done before; this is its result again)' : '';
   switch (result?.$case) {
@@ -48,7 +48,7 @@ export function showResult({ result, replayed }: OperationResult): string {
       return showMove(result.value, replayNote);
     case 'execute':
       return `exit code ${String(result.value.exitCode)}${replayNote}`;
-    // Answers of verbs that this client has no command for.
+    // Results of verbs that this client has no command for.
     case 'fetch':
       return showFetch(result.value, replayNote);
     case undefined:
@@ -79,7 +79,7 @@ function showImage({ info, work }: ImageResult, replayNote: string): string {
   return [`${what}${replayNote}`, ...(amounts.length > 0 ? [`  ${amounts.join(', ')}`] : [])].join('\n');
 }
 
-/** The name of a field in words, an amount of bytes without `bytes`. */
+/** The name of a field as words; for an amount of bytes, without `bytes`. */
 function words(field: string): string {
   return field.replace(/Bytes$/, '').replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
@@ -98,7 +98,7 @@ function showFetch({ info, networkBytes, fromCache, lengthBytes, checksum }: Fet
   return `${what}, ${from}${replayNote}\n  ${checksum}`.trimEnd();
 }
 
-/** An image, one fact a line. */
+/** An image, one fact on each line. */
 export function showInfo(info: ImageInfo): string {
   return listing([
     ['path', info.path],
@@ -117,7 +117,7 @@ export function showInfo(info: ImageInfo): string {
   ]);
 }
 
-/** The chain as a tree, the top first, each layer with what was found of it. */
+/** The chain as a tree, the top first, each layer with its findings. */
 export function showChain(top: ImageInfo, below: readonly ImageInfo[]): string {
   return [top, ...below]
     .flatMap((layer, depth) => {

@@ -1,5 +1,5 @@
 /**
- * A thread that digests an open file in order, while it is written or read; `file-digest.ts` starts
+ * A thread that hashes an open file in order, while it is written or read; `file-digest.ts` starts
  * it.
  */
 import { readSync } from 'node:fs';
@@ -14,8 +14,8 @@ export interface DigestJob {
 }
 
 /**
- * Everything before an offset is there; up to an offset are zeros; begin again; say the digest of
- * what was reached.
+ * Orders: everything before an offset is available; up to an offset are zeros; start again; return
+ * the digest of what was reached.
  */
 export type DigestOrder = { readonly reach: bigint } | { readonly skip: bigint } | 'restart' | 'digest';
 
@@ -60,7 +60,7 @@ class Follower {
 
   #advance(wanted: number): void {
     const read = readSync(this.job.fd, this.#piece, 0, wanted, this.#at);
-    // Zeros at the end are not written: the file gets its length when everything has come.
+    // Zeros at the end are not written: the file gets its length when everything has arrived.
     if (read === 0) this.#piece.fill(0, 0, wanted);
     const data = this.#piece.subarray(0, read === 0 ? wanted : read);
     this.#digest.update(data);

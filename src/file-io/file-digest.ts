@@ -9,44 +9,43 @@ import type { ChecksumAlgorithm } from '../domain/model/checksum.js';
 const WORKER = new URL('./file-digest-worker.js', import.meta.url);
 const YOUNG_MIB = 2;
 /**
- * The thread hears of so many bytes at a time: they are still in the page cache. A file with less
- * data than this gets none.
+ * The thread gets orders in steps of this many bytes, which are still in the page cache. A file
+ * with less data needs no thread.
  */
 const STEP_BYTES = 4n << 20n;
-/** Nor one with few extents. */
+/** Nor does a file with few extents. */
 const MAX_ORDERS = 1024;
 const PIECE_BYTES = 1024 * 1024;
 
 export interface DigestOptions {
   readonly algorithm: ChecksumAlgorithm;
-  /** The first byte that counts; unset: 0. */
+  /** Offset of the first byte; unset: 0. */
   readonly start?: bigint;
-  /** The system's error in the caller's words. */
+  /** Translates a system error for the caller. */
   readonly wrapError: (error: unknown) => Error;
   /**
-   * Waits for the end, unless that takes too long: the thread has none before its reads have one.
+   * Waits for the close, but not too long: the thread cannot close before its reads have returned.
    */
   readonly letGo?: (closed: Promise<void>) => Promise<void>;
-  /** Waits for a read, unless that takes too long; unset: however long. */
+  /** Waits for a read with a time limit; unset: without a limit. */
   readonly inTime?: <T>(read: () => Promise<T>) => Promise<T>;
 }
 
 /**
- * Digests a file in a thread of its own, while it is written or read: the main thread has enough to
- * do.
+ * Hashes a file in its own thread, while it is written or read, so that the main thread stays free.
  */
 export class ThreadedDigest implements FileDigest {
   readonly algorithm: ChecksumAlgorithm;
   readonly #start: bigint;
   #worker: Worker | undefined;
-  /** The offset from which on it must be digested; earlier bytes were reported, or do not count. */
+  /** The offset up to which orders were sent; earlier bytes were reported, or do not count. */
   #ordered: bigint;
   #reached: bigint;
-  /** What there is to do while there is no thread. */
+  /** Orders that wait while there is no thread. */
   #orders: DigestOrder[] = [];
   #dataBytes = 0n;
   #broken: Error | undefined;
-  /** Who has gone wants no digest any more. */
+  /** Aborted when the digest is no longer wanted. */
   readonly #closed = new AbortController();
 
   /** @param file to read from; closed with this */
@@ -135,7 +134,7 @@ export class ThreadedDigest implements FileDigest {
     this.#worker = worker;
   }
 
-  /** The little that there is. */
+  /** Hashes the few bytes here, without a thread. */
   async #here(): Promise<string> {
     let [digest, at] = [new RunningDigest(this.algorithm), this.#start];
     for (const order of this.#orders.splice(0)) {

@@ -2,9 +2,8 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder and those above it where they are missing. Fails with the error of the system that
- * stands in the way; Node's own recursive mkdir calls one that it does not expect, such as EIO,
- * ENOENT.
+ * Creates a folder and its missing parents. Fails with the system's error; Node's own recursive
+ * mkdir replaces unexpected ones, such as EIO, by ENOENT.
  */
 export async function makeFolder(path: string, mode: number): Promise<void> {
   try {
@@ -18,7 +17,7 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
   }
 }
 
-/** Another process may have made it; anything there that is no folder stays an error. */
+/** Another process may have created it; an entry that is not a folder stays an error. */
 function ifThere(path: string): (error: unknown) => Promise<void> {
   return async (error) => {
     const isThere = error instanceof Error && 'code' in error && error.code === 'EEXIST';

@@ -1,4 +1,4 @@
-/** Small files that the daemon keeps for itself. */
+/** Small files of the daemon. */
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { OwnFileError } from '../domain/model/own-files.js';
@@ -7,9 +7,9 @@ import { OwnFileError } from '../domain/model/own-files.js';
 const MAX_BYTES = 16 << 20;
 
 /**
- * The text of a file; undefined where nothing has its name. Fails with system errors, and with
- * OwnFileError where it is no regular file or is longer than 16 MiB: a reader of a pipe waits for
- * ever, and a device has no end.
+ * The text of a file; undefined if it does not exist. Fails with system errors, and with
+ * OwnFileError if it is not a regular file or longer than 16 MiB: a pipe may block forever, and a
+ * device may have no end.
  */
 export async function ownText(path: string): Promise<string | undefined> {
   let file: FileHandle;
@@ -26,7 +26,7 @@ export async function ownText(path: string): Promise<string | undefined> {
   }
 }
 
-/** The text of a file that is open, from its beginning. Fails as `ownText`. */
+/** The text of an open file, from its beginning. Fails as `ownText`. */
 export async function textOf(file: FileHandle, path: string): Promise<string> {
   const problem = problemOf(await file.stat());
   if (problem !== undefined) throw new OwnFileError(`${path} ${problem}: remove it, or name another place`);

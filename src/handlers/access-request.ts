@@ -1,6 +1,4 @@
-/**
- * Requests as attempts: what authorisation and audit have to know of them, by the table of RPCs.
- */
+/** What authorisation and audit need to know of a request, by the table of RPCs. */
 import type { AccessRequest, RequestedPlace } from '../domain/access/decide.js';
 import type { RpcRow } from './rpc-table.js';
 
@@ -11,7 +9,7 @@ export interface Rpc {
   readonly row: RpcRow;
 }
 
-/** What a request, or one message of a stream of them, attempts. */
+/** The access that a request, or one message of a stream of requests, needs. */
 export function accessRequestOf({ name, row }: Rpc, request: unknown): AccessRequest {
   const [service = '', method = ''] = name.slice(name.lastIndexOf('.') + 1).split('/');
   const command = row.command === undefined ? undefined : textAt(request, row.command);
@@ -28,18 +26,18 @@ export function accessRequestOf({ name, row }: Rpc, request: unknown): AccessReq
   };
 }
 
-/** The host at the far end, where the RPC has one and the request may not do without. */
+/** The other host; left out if the RPC has none, or if it is optional and empty. */
 export function farEndOf({ farEnd, farEndOptional }: RpcRow, host = ''): Pick<AccessRequest, 'farEnd'> {
   return farEnd === undefined || (farEndOptional === true && host === '') ? {} : { farEnd: host };
 }
 
-/** The field whose address lies on a far host, if one does. */
+/** The field whose address lies on another host, if one does. */
 function awayOf({ far }: RpcRow, request: unknown): string | undefined {
   const side = far === undefined ? undefined : fieldOf(request, far.sideField);
   return typeof side === 'number' && fieldOf(request, 'remote') !== undefined ? far?.fields[side] : undefined;
 }
 
-/** What a request asks of a far host. */
+/** The access to the other host that a request needs. */
 function farPlaceOf(row: RpcRow, request: unknown): Pick<AccessRequest, 'far'> {
   const away = awayOf(row, request);
   const need = away === undefined ? undefined : row.addresses[away];
@@ -54,7 +52,7 @@ function farPlaceOf(row: RpcRow, request: unknown): Pick<AccessRequest, 'far'> {
   return { far: user === undefined ? far : { ...far, user } };
 }
 
-/** The addresses that a request names on this host. */
+/** The addresses on this host in a request. */
 export function placesOf(row: RpcRow, request: unknown): RequestedPlace[] {
   const away = awayOf(row, request);
   const { addresses } = row;
@@ -64,7 +62,7 @@ export function placesOf(row: RpcRow, request: unknown): RequestedPlace[] {
   });
 }
 
-/** The request id of a request, or of the header that opens a stream of them. */
+/** The request id of a request, or of the header that opens a stream of requests. */
 export function requestIdOf(request: unknown): string | undefined {
   const id = textAt(request, 'requestId') ?? textAt(request, 'header.requestId');
   return id === '' ? undefined : id;
@@ -76,8 +74,8 @@ function textAt(message: unknown, path: string): string | undefined {
 }
 
 /**
- * A field of a message of the generated code; a member of a oneof stands under the oneof's name,
- * with its own in `$case`.
+ * A field of a message of the generated code; a member of a oneof is below the oneof's name, with
+ * its own name in `$case`.
  */
 function fieldOf(message: unknown, name: string): unknown {
   if (typeof message !== 'object' || message === null) return undefined;

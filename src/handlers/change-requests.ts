@@ -1,4 +1,4 @@
-/** Requests that change images where they are, or look at whole images, as specs of the domain. */
+/** Parsers of requests that change images in place, or examine whole images. */
 import * as z from 'zod';
 import type { CheckSpec } from '../domain/verbs/check-image.js';
 import type { CompareSpec } from '../domain/verbs/compare-images.js';
@@ -25,12 +25,12 @@ import {
 import { parseAsk } from './image-requests.js';
 import type { Parsed } from './running.js';
 
-/** qemu keeps names in 256 bytes with a NUL. */
+/** qemu stores names in 256 bytes with a NUL. */
 const MAX_SNAPSHOT_BYTES = 255;
 
 const image = { path: address, format, secret: passphrase };
 
-/** A spec, with the address under its name in the domain; what opens the image goes apart. */
+/** A spec, with the address under its name in the domain; the secret goes into `ask`. */
 function parsed<S extends { path: unknown; secret?: Uint8Array | undefined }>(
   schema: z.ZodType<S>,
   request: unknown,
@@ -111,7 +111,7 @@ const compare = z.object({
   firstSecret: passphrase,
   secondSecret: passphrase,
 });
-/** CompareImages as a spec; each image has a secret of its own. */
+/** CompareImages as a spec; each image has its own secret. */
 export function parseCompare(request: unknown): Parsed<CompareSpec> {
   const { firstSecret, secondSecret, ...spec } = parseVerb(compare, request);
   return { spec, ask: parseAsk(request, { [OPENS]: firstSecret, [OPENS_SECOND]: secondSecret }) };

@@ -14,7 +14,7 @@ const MAX_ARG = 4096;
 const MAX_ATTEMPTS = 100;
 const MAX_DELAY_MS = 3600 * 1000;
 const MAX_TIMEOUT_MS = 24 * 3600 * 1000;
-/** Pieces that wait for a slow reader before the command waits too. */
+/** Chunks that may wait for a slow reader before the command has to wait. */
 const PIECES_WAITING = 4;
 
 const execute = z.object({
@@ -74,7 +74,7 @@ export function commandHandlers(operations: Operations, ports: ExecutePorts): Ha
   };
 }
 
-/** A command that ran, but with an exit code that is not accepted. */
+/** The exit code of a command that ran but was not accepted. */
 function exitCodeOf(error: unknown): { readonly exitCode: number | undefined } {
   const code = error instanceof HostlerError && error.reason === 'TOOL_FAILED' ? error.facts['exit_code'] : undefined;
   return { exitCode: code === undefined ? undefined : Number(code) };

@@ -1,4 +1,4 @@
-/** Requests of CopyImage as specs of the domain. */
+/** Parsers of CopyImage requests. */
 import * as z from 'zod';
 import { hostnameKind } from '../domain/host/hostname.js';
 import { CopyEngine as WireEngine, RemoteSide } from '../gen/hostler/v1/image_service.js';
@@ -27,7 +27,7 @@ const sides: Readonly<Record<number, 'source' | 'target'>> = {
   [RemoteSide.REMOTE_SIDE_TARGET]: 'target',
 };
 
-/** As useradd takes them; a leading dash would be an option. */
+/** Names that useradd accepts; a leading dash would be an option. */
 const user = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$/, 'must be the name of a user');
 
 const remote = z
@@ -74,7 +74,7 @@ const copy = z
 export function parseCopy(request: unknown): Parsed<CopySpec> {
   const { remote: far, remoteSide, compression, bandwidthBytesPerSecond, ...rest } = parseVerb(copy, request);
   const ends = far === undefined ? {} : { remote: { ...defined(far), side: remoteSide } };
-  // On the wire it costs little and saves much; nothing goes over a wire here.
+  // Compression costs little and saves much between hosts; on one host nothing is transferred.
   const compress = far !== undefined && compression !== false;
   const spec = defined({ ...rest, ...ends, compress, bytesPerSecond: bandwidthBytesPerSecond });
   return { spec, ask: parseAsk(request) };

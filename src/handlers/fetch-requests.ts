@@ -1,4 +1,4 @@
-/** Requests that fetch, as specs of the domain, with what may be a secret set apart. */
+/** Parsers of requests that fetch; possible secrets are separated from the spec. */
 import * as z from 'zod';
 import type { EvictSpec, PinSpec, PrefetchSpec } from '../domain/cache/cache-verbs.js';
 import type { FetchRawSpec } from '../domain/fetch/fetch-raw-image.js';
@@ -68,7 +68,10 @@ function checkFetch(request: FetchFields, context: z.RefinementCtx): void {
   checkFetchLayout(overlay ? 'qcow2' : wanted, request, context);
 }
 
-/** Of what comes as it is nobody says how it is laid out, and a cluster does that by itself. */
+/**
+ * A layout cannot be chosen for bytes that are fetched unchanged, nor in a cluster, which has its
+ * own.
+ */
 function checkFetchLayout(
   wanted: ImageFormat | undefined,
   request: LayoutFields & { readonly target?: ImageAddress },
@@ -86,13 +89,13 @@ function checkFetchLayout(
   else if (wanted !== undefined) checkLayout(wanted, request, context);
 }
 
-/** The same request with its rate as a spec has it. */
+/** The request with its rate in the form of a spec. */
 function withRate<T extends { readonly bandwidthBytesPerSecond?: bigint | undefined }>(request: T) {
   const { bandwidthBytesPerSecond: bytesPerSecond, ...rest } = request;
   return { ...rest, bytesPerSecond };
 }
 
-/** A name as an archive has it. */
+/** A name in an archive. */
 const archiveMember = orUnset(z.string().refine((name) => !name.includes('\0'), 'must not contain NUL'));
 
 /**
@@ -160,15 +163,15 @@ function parsed<T extends object>(request: unknown, spec: T, secrets: Secrets) {
   return { spec: defined(spec), ask: { ...parseRequest(ask, request), secrets } };
 }
 
-/** Which of them counts? */
+/** Refuses a request that has two checksums, because it is unclear which one counts. */
 function refuseTwo(given: { source?: Partial<ParsedSource>; checksum?: unknown }, context: z.RefinementCtx): void {
-  // There is none where something is wrong in it.
+  // Unset if the source itself is invalid.
   const source = given.source?.source;
   if (given.checksum !== undefined && source?.kind === 'http' && source.checksumUrl !== undefined)
     context.addIssue({ code: 'custom', path: ['checksum'], message: 'not beside source.http.checksum_url' });
 }
 
-/** Also asked of a source in which something is wrong: then there is none. */
+/** Also called for an invalid source, which is then missing. */
 function isFile(parsedSource: Partial<ParsedSource> | undefined): boolean {
   return parsedSource?.source?.kind === 'file';
 }
@@ -179,13 +182,13 @@ function refuseFile(context: z.RefinementCtx, path: string[]): void {
 
 const cacheId = z.string().regex(/^[0-9a-f]{24}-[0-9a-z]{26}$/, 'must be the id of an entry of the cache');
 
-/** Of this host's cache, or of a base in a pool. */
+/** Id of an entry in this host's cache, or of a base in a pool. */
 const anyId = z.union(
   [cacheId, z.string().regex(/^rbd:[^\p{Cc}/@:]+\/[0-9a-f]{32}$/u)],
   'must be the id of an entry of the cache, or of a base in a pool',
 );
 
-/** A file that was set aside has the name that it has. */
+/** A file that was set aside may have any name. */
 const evictedId = z.union(
   [anyId, z.string().regex(/^(?!rbd:|\.{1,2}$)[^\p{Cc}/]{1,255}$/u)],
   'must be the id of an entry of the cache or of a base in a pool, or the name of a file that was set aside',
@@ -208,7 +211,7 @@ export function parsePin(request: unknown): { readonly spec: PinSpec; readonly r
   return { spec: { id, pinned }, requestId: key };
 }
 
-/** `domain/cache/cache-page.ts` writes them. */
+/** The format that `domain/cache/cache-page.ts` writes. */
 const place = z.string().regex(/^\d{15}\.[0-9a-f]{24}-[0-9a-z]{26}$/);
 
 const list = z.object({

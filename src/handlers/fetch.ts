@@ -1,4 +1,4 @@
-/** RPCs of ImageService that fetch images from elsewhere, and its cache. */
+/** Handlers of ImageService for fetching images, and for the cache. */
 import { byId, byUse, pageAfter } from '../domain/cache/cache-page.js';
 import { BUILT_IN } from '../domain/access/role.js';
 import type { Caller } from '../domain/access/caller.js';
@@ -38,8 +38,8 @@ const DEFAULT_PAGE = 50;
 const MAX_PAGE = 1000;
 
 /**
- * The RPCs that fetch images and manage the cache. Callers that may not know an entry of the cache
- * see it without its source.
+ * The RPCs that fetch images and manage the cache. A caller who may not know the source of a cached
+ * image sees the entry without it.
  */
 export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchHandlers {
   const events = longRunning(operations);
@@ -57,7 +57,7 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   };
   const basesOf = async (ids: readonly string[], caller: Caller) => {
     const images: CachedImage[] = [];
-    // One after the other: each asks the cluster several questions at once.
+    // One after the other: each sends several queries to the cluster at once.
     for (const id of ids) images.push(...(await shownBase(id, caller)));
     return images;
   };
@@ -93,10 +93,7 @@ export function fetchHandlers(operations: Operations, ports: FetchPorts): FetchH
   };
 }
 
-/**
- * What an image was fetched from, and its checksum, are for those who were given it, and for
- * admins.
- */
+/** Source and checksum of an entry are visible to the callers who were given it, and to admins. */
 function mayKnow({ knownTo = [] }: Pick<CacheEntry, 'knownTo'>, { identity, grant }: Caller): boolean {
   return grant.name === BUILT_IN.admin.name || knownTo.includes(identity);
 }

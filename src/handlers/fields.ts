@@ -1,7 +1,4 @@
-/**
- * What fields of requests may be, as zod schemas: parsing a request is the proof that it was
- * checked.
- */
+/** Zod schemas of request fields: a parsed request is proof that it was checked. */
 import * as z from 'zod';
 import { parseAddress } from '../domain/model/address.js';
 import { invalidFields, type FieldViolation } from '../domain/model/errors.js';
@@ -18,13 +15,10 @@ const MAX_REQUEST_ID = 128;
 const MAX_LABELS = 64;
 const MAX_LABEL = 256;
 const MAX_LABELS_BYTES = 8192;
-/**
- * No set-id bits: the right to make files is not the right to make programs that run as another
- * user.
- */
+/** No set-id bits: the right to create files does not include programs that run as another user. */
 const MAX_MODE = 0o777;
 
-/** A schema from a parser of ours. */
+/** A schema from one of our own parsers. */
 export function parsedField<I extends z.ZodType, T>(input: I, parse: (value: z.output<I>) => Parsed<T>) {
   return input.transform((value, context): T => {
     const result = parse(value);
@@ -39,18 +33,18 @@ export const format = parsedField(z.string(), parseFormat);
 export const optionalFormat = format.optional();
 export const targetFormat = parsedField(z.string(), parseTargetFormat);
 
-/** "" is unset in this message; of anything else is said what the schema says. */
+/** "" means unset in this message; other values are checked by the schema. */
 export function orUnset<T extends z.ZodType>(schema: T) {
   return z.preprocess((given) => (given === '' ? undefined : given), schema.optional());
 }
 export const positive = z.bigint().refine((value) => value > 0n, 'must be more than 0');
-/** Bytes a second; the tools count them in 64 bits with a sign. */
+/** Bytes a second; the tools use signed 64-bit numbers. */
 export const rate = positive.refine((value) => value < 2n ** 63n, 'must be at most 2^63-1');
 export const text = z
   .string()
   .refine((value) => value !== '' && !value.includes('\0'), 'must not be empty or contain NUL');
 
-/** `oneof virtual_size`; what is wrong is said of the one that was given. */
+/** `oneof virtual_size`; errors are about the member that was given. */
 export const optionalSize = z
   .union([
     z.object({ $case: z.literal('virtualSizeBytes'), value: z.bigint() }),
@@ -69,7 +63,7 @@ export const size = optionalSize.transform((value, context) => {
   return value ?? z.NEVER;
 });
 
-/** qcow2's range; other formats refuse more by themselves. */
+/** qcow2's range; other formats check their own. */
 export const clusterSize = z
   .bigint()
   .refine(
@@ -94,7 +88,7 @@ const compressions = {
 } as const;
 export const compressionType = enumeration<'zlib' | 'zstd' | undefined>(compressions);
 
-/** A proto enum as one of our words; a number that this version does not know is an error. */
+/** A proto enum as a word of the domain; a number that this version does not know is an error. */
 export function enumeration<T>(words: Readonly<Record<number, T>>) {
   return parsedField(z.number(), (value): Parsed<T> => {
     const known = Object.entries(words).find(([number]) => Number(number) === value);
@@ -142,7 +136,7 @@ export const timeMs = parsedField<z.ZodObject<{ seconds: z.ZodBigInt; nanos: z.Z
 
 export const requestId = z.string().max(MAX_REQUEST_ID, `longer than ${String(MAX_REQUEST_ID)} characters`);
 
-/** What every long-running request has. */
+/** Fields of every request that starts an operation. */
 export const ask = z.object({
   detach: z.boolean(),
   planOnly: z.boolean(),
@@ -160,7 +154,7 @@ type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };
 
-/** The object without its undefined fields: "not given" is an absent key in the domain. */
+/** The object without its undefined fields: in the domain, "not given" is an absent key. */
 export function defined<T extends object>(object: T): Defined<T> {
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- the type says what the filter does
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Defined<T>;
@@ -196,7 +190,7 @@ interface Issue {
   readonly errors?: readonly (readonly Issue[])[];
 }
 
-/** A union's issues are those of the alternative that the caller meant: the one whose tag fits. */
+/** Of a union's issues, those of the alternative that the caller meant: the one whose tag fits. */
 function flatten(issue: Issue, above: readonly PropertyKey[]): { field: string; description: string }[] {
   const path = [...above, ...issue.path];
   const meant = issue.errors?.find((issues) => !issues.some(({ path: inner }) => inner.at(-1) === '$case'));
@@ -205,8 +199,8 @@ function flatten(issue: Issue, above: readonly PropertyKey[]): { field: string; 
 }
 
 /**
- * Steps of a path that are no fields on the wire: the member of a oneof, and a oneof whose members
- * are named themselves.
+ * Steps of a path that are not fields of the message: the member of a oneof, and a oneof whose
+ * members have their own names.
  */
 const NO_FIELDS = ['value'];
 

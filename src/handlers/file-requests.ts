@@ -1,6 +1,4 @@
-/**
- * Requests of FileService as specs of the domain. Syntax only; paths are resolved by the domain.
- */
+/** Parsers of FileService requests. Syntax only; paths are resolved by the domain. */
 import * as z from 'zod';
 import type { DeleteSpec } from '../domain/verbs/delete-image.js';
 import { HostlerError, invalidFields } from '../domain/model/errors.js';
@@ -18,7 +16,7 @@ const MAX_ID = 2 ** 32 - 2;
 const DEFAULT_MAP = { start: 0, target: 0, count: 10_000 };
 const MAX_MAPS = 1000;
 const MAX_UMASK = 0o777;
-/** The kernel's own limit for the length of a file. */
+/** The kernel's limit for the length of a file. */
 const MAX_OFFSET = 2n ** 63n - 1n;
 
 const offset = z.bigint().refine((value) => value <= MAX_OFFSET, 'must be at most 2^63-1');
@@ -111,7 +109,7 @@ const header = z
     error: 'not together with offset',
   });
 
-/** The header out of the first message, and the data of all others. */
+/** The header from the first message, and the data of all others. */
 export async function parseWrite(
   requests: AsyncIterable<WriteFileRequest>,
 ): Promise<Parsed<WriteFileSpec> & { readonly data: AsyncIterable<Uint8Array> }> {
@@ -135,10 +133,7 @@ async function* dataOf(messages: AsyncIterator<WriteFileRequest>): AsyncGenerato
   }
 }
 
-/**
- * Fails with REQUEST_ID_REUSED when a repetition brought other data than the request that it
- * repeats.
- */
+/** Fails with REQUEST_ID_REUSED if a repeated request has other data than the original. */
 export function assertSameData(id: string, written: string | undefined, sent: string): void {
   if (written !== sent)
     throw new HostlerError('REQUEST_ID_REUSED', `request id ${id} was used with other data`, {

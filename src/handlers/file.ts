@@ -37,7 +37,7 @@ const TYPES: Readonly<Record<FileKind, FileType>> = {
   file: FileType.FILE_TYPE_REGULAR,
   folder: FileType.FILE_TYPE_DIRECTORY,
   block: FileType.FILE_TYPE_BLOCK_DEVICE,
-  // A link that was not followed; stat follows all.
+  // A link that was not followed; stat follows links.
   link: FileType.FILE_TYPE_OTHER,
   other: FileType.FILE_TYPE_OTHER,
 };

@@ -11,12 +11,10 @@ interface Method<Q extends boolean, R extends boolean, Request, Response> {
 export type Unary<Request, Response> = (request: Request, caller: Caller) => Promise<Response>;
 /** One request, a stream of answers; a slow reader slows the stream. */
 export type ServerStream<Request, Response> = (request: Request, caller: Caller) => AsyncIterable<Response>;
-/** A stream of requests, one answer; a sender that is too fast is slowed. */
+/** A stream of requests, one answer; a fast sender is slowed. */
 export type ClientStream<Request, Response> = (requests: AsyncIterable<Request>, caller: Caller) => Promise<Response>;
 
-/**
- * The handlers of a generated service. What is absent answers UNIMPLEMENTED with the RPC's name.
- */
+/** The handlers of a generated service. A missing one answers UNIMPLEMENTED with the RPC's name. */
 export type Handlers<S> = {
   readonly [K in keyof S]?: S[K] extends Method<false, false, infer Request, infer Response>
     ? Unary<Request, Response>

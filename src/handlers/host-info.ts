@@ -35,7 +35,7 @@ export interface HostPorts extends FilesystemPorts {
      * ROOT_STALLED.
      */
     space(name: string): Promise<{ readonly usedBytes: bigint; readonly freeBytes: bigint }>;
-    /** Those that the caller reaches. */
+    /** Pools that the caller can reach. */
     reached(): readonly HostPool[];
   };
   readonly instancesPath: string;
@@ -184,13 +184,13 @@ function filesystem({ counts, overcommittedBytes, type, ...info }: FilesystemInf
   };
 }
 
-/** Where the host keeps its tools is nothing for those who only look. */
+/** The paths of tools are not shown to roles that can only read. */
 function toolInfo({ path, ...tool }: HostTool, { write }: Role): ToolInfo {
   if (path === undefined) return ToolInfo.fromPartial(tool);
   return ToolInfo.fromPartial({ ...tool, path: write === 'all' ? path : basename(path) });
 }
 
-/** A root as far as the role reaches: all of it, parts of it, or nothing. */
+/** A root as far as the role covers it: all of it, parts of it, or nothing. */
 function rootInfos(root: HostRoot, probe: HostProbe, { read, write }: Role): Promise<RootInfo>[] {
   if (liesIn(root.path, read) || liesIn(root.path, write)) return [rootInfo(root, probe)];
   const parts = [read, write].flatMap((places) => (places === 'all' ? [] : places));

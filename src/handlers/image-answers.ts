@@ -1,11 +1,11 @@
-/** What the domain knows of images as messages. */
+/** Facts of images as messages. */
 import { basename } from '../domain/model/address.js';
 import type { Extent, ImageInfo, SnapshotFacts } from '../domain/model/image-info.js';
 import type * as wire from '../gen/hostler/v1/image.js';
 import { timeOfMs } from '../protocol/times.js';
 import type { Mapped, Whole } from './messages/whole.js';
 
-/** What the daemon alone works with; the address is the path. */
+/** Fields for the daemon's own use only; the address becomes the path. */
 type Inner =
   | 'address'
   | 'vhdSizeFrom'

@@ -1,6 +1,4 @@
-/**
- * Requests of ImageService as specs of the domain. Syntax only; paths are resolved by the domain.
- */
+/** Parsers of ImageService requests. Syntax only; paths are resolved by the domain. */
 import * as z from 'zod';
 import { traits, type ImageFormat } from '../domain/model/image-format.js';
 import { checkLayout, layout, qcow2Layout } from './layout/fields.js';
@@ -94,14 +92,14 @@ const batch = z
     if (request.backingChain && request.format === undefined) issue(context, 'format', 'required with backing_chain');
   })
   .transform((request): BatchSpec => defined(request));
-/** BatchGetImageInfo as a spec; its paths are read one by one, later. */
+/** BatchGetImageInfo as a spec; its paths are parsed later, one by one. */
 export const parseBatch = (request: unknown): BatchSpec => parseRequest(batch, request);
 
 const detect = z.object({ path: address });
 /** DetectDiskType: the address. */
 export const parseDetect = (request: unknown) => parseRequest(detect, request).path;
 
-/** libvirt's own names are plainer still. */
+/** libvirt's own names are more restricted. */
 const domainName = z.string().regex(/^[^\0\n/]{1,255}$/, 'must be the name of a domain');
 const domain = z.object({
   domain: z.discriminatedUnion(
@@ -215,7 +213,7 @@ export function parseConvert(request: unknown): Parsed<ConvertSpec> {
   return { spec, ask: parseAsk(request, { sourcePassphrase: sourceSecret, passphrase: secret?.passphrase }) };
 }
 
-/** The old module's names for what is raw and parallels to qemu. */
+/** The old module's names for qemu's raw and parallels. */
 const EXTRACT_NAMES: ReadonlyMap<string, string> = new Map([
   ['iso', 'raw'],
   ['ploop', 'parallels'],
@@ -271,7 +269,7 @@ export function parseDelete(request: unknown): Parsed<DeleteSpec> {
   return { spec: { address: path, ...rest }, ask: parseAsk(request) };
 }
 
-/** What every operation's request asks of the engine; secrets that are undefined are left out. */
+/** The engine's options in an operation's request; undefined secrets are left out. */
 export function parseAsk(request: unknown, secrets: Readonly<Record<string, Uint8Array | undefined>> = {}): Ask {
   return {
     ...parseRequest(ask, request),

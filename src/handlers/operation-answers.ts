@@ -48,31 +48,31 @@ export function stateOnWire(state: domain.OperationState): OperationState {
   return STATES[state];
 }
 
-/** The domain's word for a state of the wire; undefined for a number that names none. */
+/** The domain's word for a state on the wire; undefined for an unknown number. */
 export function stateOffWire(state: number): domain.OperationState | undefined {
   return domain.OPERATION_STATES.find((name) => number(STATES[name]) === state);
 }
 
-/** Any number may come over the wire; an enum's type would say otherwise. */
+/** Widens the enum to a number, because any number may arrive over the wire. */
 const number = (state: OperationState): number => state;
 
 /**
- * An event of the operation that a call has started: a part that cannot be sent fails that call,
- * which then says so. Everybody else is shown the operation by `shownEvent`.
+ * An event for the call that has started the operation: a part that cannot be sent fails that call.
+ * All other callers get `shownEvent`.
  */
 export function operationEvent(record: domain.OperationRecord): OperationEvent {
   return event(record, new Parts('whole'));
 }
 
 /**
- * The same for those who look at operations: what cannot be sent is left out and named, so that one
- * operation never hides the others.
+ * An event for callers that watch operations: a part that cannot be sent is left out and named, so
+ * that one operation never hides the others.
  */
 export function shownEvent(record: domain.OperationRecord): OperationEvent {
   return event(record, new Parts('what can be sent'));
 }
 
-/** The operation as those are shown it who look at operations. */
+/** An operation for callers that look at operations. */
 export function operation(
   record: domain.OperationRecord,
   kept: { readonly bytes: bigint; readonly expireMs: number } | undefined,
@@ -93,13 +93,13 @@ export function operation(
   };
 }
 
-/** One event of many operations, as those are shown it who watch them. */
+/** An event of one of many operations, for callers that watch them. */
 export function changeOf(record: domain.OperationRecord): Omit<WatchOperationsResponse, 'cursor'> {
   const parts = new Parts('what can be sent');
   return { event: shownEvent(record), ...askedOf(record, parts), notShown: parts.notShown };
 }
 
-/** What was asked, and by whom. */
+/** The request, and its caller. */
 function askedOf(record: domain.OperationRecord, parts: Parts) {
   return {
     method: parts.text('method', () => record.method) ?? '',

@@ -1,4 +1,4 @@
-/** What operations come to as messages. */
+/** Results of operations as messages. */
 import type * as domain from '../domain/operations/results.js';
 import type { ImageWork } from '../gen/hostler/v1/image.js';
 import type { OperationResult } from '../gen/hostler/v1/operation.js';
@@ -8,13 +8,13 @@ import type { Mapped } from './messages/whole.js';
 type Message = NonNullable<OperationResult['result']>;
 type MessageOf<Kind> = Extract<Message, { readonly $case: Kind }>['value'];
 
-/** Names of the fields of a message; what is in `work` is not apart in a result. */
+/** Names of the fields of a message; fields in `work` are not separate in a result. */
 type FieldOf<Kind> = keyof (Kind extends 'image' ? Omit<MessageOf<'image'>, 'work'> & ImageWork : MessageOf<Kind>);
-/** Only the journal has it: it tells a repetition from another request. */
+/** Only in the journal: distinguishes a repetition from another request. */
 type Unsent = 'sha256';
-/** Names that only one of two has. */
+/** Names that only one of the two has. */
 type Odd<Some, Others> = Exclude<Some, Others> | Exclude<Others, Some>;
-/** Words that are no names of fields in some language have other names in messages. */
+/** Words that are reserved in some language have other names in messages. */
 interface OtherNames {
   readonly delete: 'deletion';
   readonly export: 'imageExport';
@@ -28,8 +28,9 @@ type LostOf<Result extends domain.OperationResult> = Result extends unknown
   : never;
 
 /**
- * What an operation came to. A kind that only another version of the daemon knows fails. A field of
- * a result that is in no message does not compile, nor one of a message that no result has.
+ * The result of an operation. Fails for a kind that only another version of the daemon knows. A
+ * result field without a message field does not compile, nor a message field without a result
+ * field.
  */
 export function operationResult(
   result: domain.OperationResult,
@@ -45,7 +46,7 @@ export function operationResult(
       return { $case: 'digest', value: result };
     case 'export':
       return { $case: 'imageExport', value: result };
-    // Of a call that answers once, with the entry itself.
+    // The result of a unary call, which has the entry itself.
     case 'cached':
       return undefined;
     case 'fetch': {

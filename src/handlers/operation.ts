@@ -12,7 +12,7 @@ import { changeOf, operation, shownEvent, stateOffWire, stateOnWire } from './op
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 1000;
-/** Page tokens of lists that are newest first begin so. */
+/** Prefix of the page tokens of lists in newest-first order. */
 const NEWEST_FIRST = '-';
 const EVERYTHING: OperationFilter = {
   ...{ states: [], methods: [], labels: {}, caller: '', keptOnly: false },
@@ -47,7 +47,7 @@ const filter = z
   });
 
 const one = z.object({ operationId: id });
-/** Lists of the two orders have no page token in common. */
+/** The two orders have different page tokens. */
 const page = z
   .object({
     filter,
@@ -64,7 +64,7 @@ const page = z
 const many = z.object({ filter, cursor: z.string() });
 const cancel = z.object({ operationId: z.union([z.literal(''), id], 'must be a ULID'), labels });
 
-/** Of an answer that only says how far a watch has come. */
+/** For an answer that only tells the position of a watch. */
 const NO_CHANGE: ReturnType<typeof changeOf> = {
   ...{ event: undefined, method: '', caller: '', requestId: '', labels: {}, addresses: [], notShown: [] },
 };
@@ -91,7 +91,7 @@ export function operationHandlers(
       const cut = operations.length < records.length;
       const last = cut ? (operations.at(-1)?.operationId ?? '') : next;
       const nextPageToken = last === '' || !start.newestFirst ? last : `${NEWEST_FIRST}${last}`;
-      // Only of the first page: what happens while the others are read has to be watched.
+      // Only on the first page: changes during the following pages have to be watched.
       const cursor = start.behind === '' ? cursors.of(position, caller.identity) : '';
       return { operations, nextPageToken, cursor };
     },

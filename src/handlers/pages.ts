@@ -1,21 +1,21 @@
 /**
- * Pages of lists, bounded in bytes as well as in items, and made in slices: others have their turn
- * meanwhile.
+ * Pages of lists, limited in bytes as well as in items, and built in slices, so that other work
+ * gets a turn.
  */
 import type { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { inTurns } from '../domain/model/async.js';
 
 /**
- * Much less than clients take: the whole page is put into bytes at once, which holds everybody for
+ * Far below what clients accept: the whole page is serialised at once, which blocks other work for
  * 5 ms. One item may be larger.
  */
 const MAX_PAGE_BYTES = 256 * 1024;
-/** Of one slice; an item takes up to 0.1 ms. */
+/** Items in one slice; an item takes up to 0.1 ms. */
 const ITEMS_AT_ONCE = 20;
 
 /**
- * The first of the items as they are shown, as many as fit into one page; at least one. Fails with
- * the signal's reason.
+ * The first of the items as messages, as many as fit into one page; at least one. Fails with the
+ * signal's reason.
  */
 export async function pageOf<T, M>(
   items: readonly T[],

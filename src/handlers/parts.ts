@@ -1,6 +1,6 @@
 /**
- * Messages that are made part by part, so that one part that cannot be sent does not take the
- * others along.
+ * Messages that are built part by part, so that one part that cannot be sent does not affect the
+ * others.
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Warning } from '../gen/hostler/v1/operation.js';
@@ -9,24 +9,24 @@ import { Warning } from '../gen/hostler/v1/operation.js';
 const MAX_PART_BYTES = 3.5 * 1024 * 1024;
 const MAX_UINT32 = 2 ** 32 - 1;
 
-/** Makes a message part by part and notes the names of parts that cannot be sent. */
+/** Builds a message part by part and records the names of parts that cannot be sent. */
 export class Parts {
   /** Names of the parts that were left out. */
   readonly notShown: string[] = [];
 
   /**
-   * @param wanted `whole`: nothing is checked or left out; the encoder of the message fails on what
-   * cannot be sent
+   * @param wanted `whole`: nothing is checked or left out; the encoder of the message fails if a
+   * part cannot be sent
    */
   constructor(private readonly wanted: 'whole' | 'what can be sent') {}
 
-  /** The part; undefined when it cannot be made. */
+  /** The part; undefined if it cannot be built. */
   take<T>(name: string, make: () => T): T | undefined {
     if (this.wanted === 'whole') return make();
     try {
       return make();
     } catch {
-      this.notShown.push(name); // the answer says so
+      this.notShown.push(name); // the answer names it
       return undefined;
     }
   }
@@ -35,9 +35,7 @@ export class Parts {
     return this.take(name, () => asText(make()));
   }
 
-  /**
-   * A message; undefined also when it cannot be encoded, or is so long that nobody would take it.
-   */
+  /** A message; undefined also if it cannot be encoded, or is too long for any client. */
   message<T>(name: string, make: () => T, encode: (message: T) => BinaryWriter): T | undefined {
     if (this.wanted === 'whole') return make();
     return this.take(name, () => {
@@ -49,7 +47,7 @@ export class Parts {
   }
 }
 
-/** What the table has for the word; its own words only. Fails on others. */
+/** The table's entry for the word; own properties only. Fails for other words. */
 export function wordOf<T>(table: Readonly<Record<string, T>>, word: string): T {
   const found = Object.hasOwn(table, word) ? table[word] : undefined;
   if (found === undefined) throw unfit('a word');
@@ -57,8 +55,7 @@ export function wordOf<T>(table: Readonly<Record<string, T>>, word: string): T {
 }
 
 /**
- * Records may come from another version of the daemon: what their type says is looked at all the
- * same.
+ * Records may come from another version of the daemon, so values are checked despite their types.
  */
 export function asText(value: unknown): string {
   if (typeof value !== 'string') throw unfit(typeof value);
@@ -80,7 +77,7 @@ function unfit(what: string): Error {
   return new Error(`${what} that cannot be sent`);
 }
 
-/** A warning on the wire; throws when one of its fields is no string. */
+/** A warning on the wire; throws if one of its fields is not a string. */
 export function asWarning({ reason, message }: { readonly reason: string; readonly message: string }): Warning {
   return { reason: asText(reason), message: asText(message) };
 }

@@ -1,6 +1,6 @@
 /**
- * One row per RPC: authorisation, audit and the request log are derived from it. An RPC without a
- * row does not compile.
+ * One row for each RPC: authorisation, audit and the request log are derived from it. An RPC
+ * without a row does not compile.
  */
 import type { CommandServiceService } from '../gen/hostler/v1/command_service.js';
 import type { FileServiceService } from '../gen/hostler/v1/file_service.js';
@@ -11,22 +11,25 @@ import type { OperationServiceService } from '../gen/hostler/v1/operation_servic
 type Need = 'read' | 'write';
 
 interface Row {
-  /** `read` looks; `change` changes the host, ends the work of other callers, or shows content. */
+  /** `read` only reads; `change` changes the host, ends work of other callers, or shows content. */
   readonly access: 'read' | 'change';
   /**
-   * Fields of the request that hold addresses, and what each is needed for; in the generated code's
-   * spelling, with dots into messages. A member of a oneof goes by its own name.
+   * Fields of the request that hold addresses, and the access that each needs; by their names in
+   * the generated code, with dots into messages. A member of a oneof is named without the oneof.
    */
   readonly addresses: Readonly<Record<string, Need>>;
-  /** Of the addresses, the one on a far host by what the request says: it is no address here. */
+  /**
+   * Which of the addresses lies on another host, by the value of a field: it is not an address of
+   * this host.
+   */
   readonly far?: { readonly sideField: string; readonly fields: Readonly<Record<number, string>> };
-  /** The field that names the host at the far end. */
+  /** The field that names the other host. */
   readonly farEnd?: string;
-  /** It may be empty: then there is no far end. */
+  /** The field may be empty: then there is no other host. */
   readonly farEndOptional?: true;
   /**
-   * Its answers may be long: room for one is taken before it is made, and given back when it is
-   * read.
+   * Its answers may be long: room for an answer is reserved before it is built, and released when
+   * it is read.
    */
   readonly long?: true;
   /** The field that names a configured command. */
@@ -39,7 +42,7 @@ const long = (row: Row): Row => ({ ...row, long: true });
 
 const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
   getImageInfo: long(read({ path: 'read' })),
-  // Each path is judged by itself: that the caller may not see one is the answer for that one.
+  // Each path is checked by itself: a path that the caller may not see gets an error as its result.
   batchGetImageInfo: long(read()),
   listImages: long(read({ path: 'read', 'filter.backedBy': 'read' })),
   watchImages: read({ path: 'read' }),
@@ -68,7 +71,7 @@ const IMAGE: Readonly<Record<keyof typeof ImageServiceService, Row>> = {
   resizeImage: change({ path: 'write' }),
   rebaseImage: change({ path: 'write', backingFile: 'read' }),
   commitImage: change({ path: 'write', base: 'write' }),
-  // A repair writes; that is seen where the image is opened.
+  // A repair writes; that is checked when the image is opened.
   checkImage: change({ path: 'read' }),
   digestImage: { ...change({ path: 'read' }), farEnd: 'peer', farEndOptional: true },
   compareImages: change({ first: 'read', second: 'read' }),
@@ -109,7 +112,7 @@ const FILE: Readonly<Record<keyof typeof FileServiceService, Row>> = {
   deleteFile: change({ path: 'write' }),
   statFile: read({ path: 'read' }),
   touchFile: change({ path: 'write' }),
-  // Reads, but content: what a viewer may see is what images are, not what is in them.
+  // Reads content: a viewer may see facts of images, but not their content.
   readFile: long(change({ path: 'read' })),
   writeFile: change({ 'header.path': 'write' }),
   createDirectory: change({ path: 'write' }),

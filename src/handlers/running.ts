@@ -1,4 +1,4 @@
-/** RPCs that are operations, as streams of their events or as one answer at the end. */
+/** RPCs that are operations, as streams of events or as one answer at the end. */
 import { HostlerError } from '../domain/model/errors.js';
 import type { Operations } from '../domain/operations/engine.js';
 import type { OperationRecord } from '../domain/operations/record.js';
@@ -9,13 +9,13 @@ import { mapStream, type ServerStream } from './handler.js';
 import { operationEvent } from './operation-answers.js';
 import type { Ask } from '../domain/operations/engine-ports.js';
 
-/** A verb's spec and what is asked of the engine. */
+/** A verb's spec and the options for the engine. */
 export interface Parsed<S> {
   readonly spec: S;
   readonly ask: Ask;
 }
 
-/** What an RPC asks that answers once, at the end. */
+/** The options of an RPC that answers once, at the end. */
 export function attachedAsk(requestId: string): Ask {
   return { detach: false, planOnly: false, labels: {}, requestId };
 }
@@ -34,7 +34,7 @@ export function longRunning(operations: Operations) {
   };
 }
 
-/** What an operation comes to, when it has ended. */
+/** The result of an operation, when it has ended. */
 export async function resultOf<K extends OperationResult['kind']>(
   kind: K,
   records: AsyncIterable<OperationRecord>,

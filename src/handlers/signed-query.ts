@@ -1,15 +1,15 @@
 /**
- * Parts of a query that say who may ask, and until when; they change with each signature, the
- * content does not.
+ * The parts of a query that form a signature; they change with each signature, while the content
+ * stays the same.
  */
 
 interface Scheme {
   /**
-   * A query that lacks one of these is signed in another way, or not at all: the parts may name the
-   * content then.
+   * A query without one of these is signed in another way, or not at all: the parts may then
+   * identify the content.
    */
   readonly all: readonly string[];
-  /** What else belongs to the signature. */
+  /** Optional parts of the signature. */
   readonly more?: readonly string[];
 }
 
@@ -19,18 +19,18 @@ const v4 = (prefix: string) =>
 const AZURE = ['se', 'sp', 'st', 'spr', 'sip', 'skoid', 'sktid', 'skt', 'ske', 'sks', 'skv'];
 
 /**
- * In small letters. What a store makes of the content (`x-oss-process`, `response-content-type`) is
+ * In lower case. Parameters that change the content (`x-oss-process`, `response-content-type`) are
  * in none of them.
  */
 const SCHEMES: readonly Scheme[] = [
-  // S3 and what speaks its language; Google; Alibaba.
+  // S3 and compatible stores; Google; Alibaba.
   { all: v4('x-amz-'), more: ['x-amz-security-token'] },
   { all: v4('x-goog-') },
   {
     all: ['x-oss-signature-version', 'x-oss-credential', 'x-oss-date', 'x-oss-expires', 'x-oss-signature'],
     more: ['x-oss-security-token', 'x-oss-additional-headers'],
   },
-  // Their older ones.
+  // The older signatures of these.
   { all: ['awsaccesskeyid', 'expires', 'signature'], more: ['x-amz-security-token'] },
   { all: ['googleaccessid', 'expires', 'signature'] },
   { all: ['ossaccesskeyid', 'expires', 'signature'], more: ['security-token'] },
@@ -50,9 +50,9 @@ const SCHEMES: readonly Scheme[] = [
 ];
 
 /**
- * The query without its signature. One that is not signed in a way that is known, with all that
- * belongs to it and each part once, is all content: another image is worse than one that is fetched
- * twice.
+ * The query without its signature. A query that is not signed in a known way, with all parts of the
+ * signature and each part once, counts as content: fetching an image twice is better than taking
+ * the wrong image.
  */
 export function contentQuery(search: string): string {
   const parts = search.replace(/^\?/, '').split('&');

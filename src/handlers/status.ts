@@ -1,6 +1,6 @@
 /**
- * The one mapper from errors of the domain to google.rpc.Status. It takes whatever an error holds:
- * a status is always sent.
+ * Maps errors of the domain to google.rpc.Status. It accepts any error, so that a status is always
+ * sent.
  */
 import { status } from '@grpc/grpc-js';
 import type { FieldViolation, HostlerError } from '../domain/model/errors.js';
@@ -13,7 +13,7 @@ import { durationOf } from '../protocol/times.js';
 import { isPlanted } from '../domain/model/planted-faults.js';
 
 const DOMAIN = 'hostler';
-/** A trailer of 64 KiB hangs a grpc-js call. */
+/** A trailer of 64 KiB makes a grpc-js call hang. */
 const MAX_STATUS_BYTES = 4000;
 const MAX_MESSAGE = 600;
 const MAX_KEY = 64;
@@ -22,7 +22,7 @@ const MAX_FACTS = 6;
 const MAX_VIOLATIONS = 8;
 const MAX_DESCRIPTION = 160;
 
-/** The same of an error as it is kept, also by another version of the daemon. */
+/** The same for a stored error, also of another version of the daemon. */
 export function storedStatus(error: StoredError): Status {
   return toStatus(restoreError(error));
 }
@@ -95,9 +95,7 @@ function pack(type: string, value: Uint8Array): Any {
   return { typeUrl: `type.googleapis.com/${type}`, value: Buffer.from(value) };
 }
 
-/**
- * At most so many bytes of UTF-8; half of a surrogate pair, which no encoder takes, becomes U+FFFD.
- */
+/** At most this many bytes of UTF-8; a lone surrogate, which no encoder accepts, becomes U+FFFD. */
 function cut(text: string, bytes: number): string {
   const whole = text.toWellFormed();
   if (Buffer.byteLength(whole) <= bytes) return whole;

@@ -1,4 +1,4 @@
-/** Requests that move an image's bytes through this connection, as specs of the domain. */
+/** Parsers of requests that transfer an image's bytes through this connection. */
 import * as z from 'zod';
 import { invalidFields } from '../domain/model/errors.js';
 import type { DownloadSpec } from '../domain/transfer/download-image.js';
@@ -51,11 +51,11 @@ const header = z.object({
   offset: safe,
   bandwidthBytesPerSecond: rate.optional(),
 });
-/** The header out of the first message, and what comes in all others. */
+/** The header from the first message, and the content of all others. */
 export async function parseUpload(requests: AsyncIterable<UploadImageRequest>): Promise<{
   readonly uploadId: string;
   readonly offset: bigint;
-  /** Unset: as fast as they come. */
+  /** Unset: no limit. */
   readonly bandwidthBytesPerSecond?: bigint | undefined;
   readonly pieces: AsyncIterable<UploadPiece>;
 }> {

@@ -1,4 +1,4 @@
-/** RPCs of ImageService that move an image's bytes through the caller's own connection. */
+/** RPCs of ImageService that transfer an image's bytes through the caller's own connection. */
 import type { Operations } from '../domain/operations/engine.js';
 import { downloadImage, type DownloadPorts } from '../domain/transfer/download-image.js';
 import { Exports, type ExportPorts } from '../domain/transfer/open-export.js';
@@ -19,7 +19,7 @@ import {
 export type TransferHandlerPorts = UploadPorts &
   DownloadPorts &
   ExportPorts & {
-    /** Where exports can be reached; empty: where the call went. */
+    /** Where exports can be reached; empty: the address that the call went to. */
     readonly exportHost: string;
   };
 

@@ -1,7 +1,7 @@
 /**
- * The two messages that carry an image's bytes, put on the wire with one copy instead of four: the
+ * The two messages that carry an image's bytes, serialised with one copy instead of four: the
  * generated code grows a buffer, cuts it and copies the result, which took a quarter of the time of
- * an upload. Only messages that hold nothing but data go this way.
+ * an upload. Only for messages that hold nothing but data.
  */
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { DownloadImageResponse, ImageServiceService, UploadImageRequest } from '../gen/hostler/v1/image_service.js';
@@ -12,7 +12,7 @@ const DOWNLOAD_DATA = 1;
 
 const { uploadImage, downloadImage } = ImageServiceService;
 
-/** ImageService as it goes over the wire. */
+/** The definition of ImageService with these serialisers. */
 export const WIRE_IMAGE_SERVICE = {
   ...ImageServiceService,
   uploadImage: { ...uploadImage, requestSerialize: serializeUpload, requestDeserialize: deserializeUpload },
@@ -47,7 +47,7 @@ function withTag(field: number, data: Uint8Array): Buffer {
   return Buffer.concat([new BinaryWriter().tag(field, WireType.LengthDelimited).uint32(data.length).finish(), data]);
 }
 
-/** The data of a message that has nothing else: a view of its bytes. */
+/** The data of a message that has no other field: a view of its bytes. */
 function dataAlone(field: number, bytes: Buffer): Buffer | undefined {
   const reader = new BinaryReader(bytes);
   if (bytes.length === 0 || reader.uint32() !== ((field << 3) | WireType.LengthDelimited)) return undefined;

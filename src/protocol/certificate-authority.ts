@@ -1,6 +1,5 @@
 /**
- * A small certificate authority in a folder, for trying things out. What runs in earnest has its
- * authority elsewhere.
+ * A small certificate authority in a folder, for tests. Production systems use a CA of their own.
  */
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
@@ -24,7 +23,7 @@ cryptoProvider.set(webcrypto);
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const DAY_MS = 86_400_000;
-/** Clocks differ a little. */
+/** Allows for small differences between clocks. */
 const BACKDATED_MS = 60_000;
 const SERIAL_BYTES = 16;
 
@@ -33,7 +32,7 @@ export type CertificateKind = 'server' | 'agent' | 'client';
 
 export interface CertificateOrder {
   readonly kind: CertificateKind;
-  /** Of the files: NAME.pem and NAME.key; the common name too. */
+  /** Of the files NAME.pem and NAME.key; also the common name. */
   readonly name: string;
   readonly dns: readonly string[];
   readonly ip: readonly string[];
@@ -41,14 +40,12 @@ export interface CertificateOrder {
   readonly days: number;
 }
 
-/** In words for the person who typed the command. */
+/** A problem with a message for the user of the command. */
 export class CertificateProblem extends Error {
   override readonly name = 'CertificateProblem';
 }
 
-/**
- * Makes ca.pem and ca.key in the folder. Fails with CertificateProblem when they are there already.
- */
+/** Creates ca.pem and ca.key in the folder. Fails with CertificateProblem if they exist already. */
 export async function initAuthority(folder: string, days: number): Promise<string[]> {
   await makeFolder(folder, 0o700);
   const keys = await newKeys();
@@ -66,7 +63,9 @@ export async function initAuthority(folder: string, days: number): Promise<strin
   return writePair(folder, 'ca', certificate.toString('pem'), keys.privateKey);
 }
 
-/** Makes NAME.pem and NAME.key, signed by the folder's authority. Fails with CertificateProblem. */
+/**
+ * Creates NAME.pem and NAME.key, signed by the folder's authority. Fails with CertificateProblem.
+ */
 export async function issueCertificate(folder: string, order: CertificateOrder): Promise<string[]> {
   const { certificate: authority, key: signingKey } = await readAuthority(folder);
   const keys = await newKeys();
@@ -123,7 +122,7 @@ function validFor(days: number) {
   return { notBefore: new Date(now - BACKDATED_MS), notAfter: new Date(now + days * DAY_MS) };
 }
 
-/** Positive, as X.509 wants it. */
+/** Positive, as X.509 requires. */
 function newSerial(): string {
   const bytes = randomBytes(SERIAL_BYTES);
   bytes.writeUInt8(bytes.readUInt8() & 0x7f);

@@ -3,8 +3,8 @@ import { X509Certificate } from 'node:crypto';
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /**
- * When the first of the certificates in a PEM file expires, in seconds since 1970. Fails where one
- * of them is none.
+ * When the first of the certificates in a PEM file expires, in seconds since 1970. Fails if one of
+ * them is not a certificate.
  */
 export function expiryOf(pem: Buffer): number {
   const times = (pem.toString('latin1').match(CERTIFICATE) ?? []).map((text) =>

@@ -1,20 +1,20 @@
-/** Certificates and keys as files: read whole, and refused where they protect nothing. */
+/** Certificates and keys as files: read completely, and refused if they are not protected. */
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { whyRefused } from '../domain/model/own-files.js';
 
-/** Others than owner and group may not read the key; the group may not change it. */
+/** Only the owner and the group may read the key; the group may not change it. */
 const TOO_OPEN = 0o027;
 
 export interface TlsPaths {
-  /** PEM: the authorities whose certificates are accepted. */
+  /** PEM: the CAs whose certificates are accepted. */
   readonly ca: string;
-  /** PEM: the own certificate, with those between it and the authority. */
+  /** PEM: the own certificate, with the intermediate ones. */
   readonly cert: string;
   /** PEM, not encrypted. */
   readonly key: string;
-  /** PEM: certificates that are accepted no more. */
+  /** PEM: revoked certificates. */
   readonly crl?: string;
 }
 
@@ -25,14 +25,14 @@ export interface TlsFiles {
   readonly crl?: Buffer;
 }
 
-/** Files that cannot be used, in words for the person who keeps them. */
+/** Files that cannot be used; the message is for their owner. */
 export class TlsFilesBroken extends Error {
   override readonly name = 'TlsFilesBroken';
 }
 
 /**
- * Fails with TlsFilesBroken: a file is missing, the key can be read by others or is another
- * certificate's, a certificate has expired.
+ * Fails with TlsFilesBroken: a file is missing, the key can be read by others or belongs to another
+ * certificate, a certificate has expired.
  */
 export async function readTlsFiles({ ca, cert, key, crl }: TlsPaths): Promise<TlsFiles> {
   const files = {
@@ -97,7 +97,7 @@ function keyIn(pem: Buffer, path: string) {
   try {
     return createPrivateKey(pem);
   } catch {
-    // What OpenSSL says of a broken key may quote it.
+    // OpenSSL's message about a broken key may quote it.
     throw new TlsFilesBroken(`${path} holds no private key in PEM, or one that is encrypted`);
   }
 }

@@ -1,8 +1,8 @@
-/** Who a certificate says that its holder is. */
+/** The names of a certificate's holder. */
 import type { PeerCertificate } from 'node:tls';
 
 /**
- * Typed, so that a common name cannot pass for a host's: `uri:spiffe://cloud/scheduler`,
+ * Typed, so that a common name cannot be taken for a host name: `uri:spiffe://cloud/scheduler`,
  * `dns:host-b.example`, `cn:alice`.
  */
 export type CertificateNames = { readonly names: readonly string[] } | { readonly problem: string };
@@ -10,20 +10,21 @@ export type CertificateNames = { readonly names: readonly string[] } | { readonl
 /** A name goes into logs, journals and request-id scopes. */
 const MAX_NAME = 255;
 /**
- * NUL and its like end or hide a name where it is read by others; a wildcard is nobody in
- * particular.
+ * NUL and other control characters can end or hide a name in other programs; a wildcard identifies
+ * no single holder.
  */
 const FORBIDDEN = /[\p{Cc}\p{Zl}\p{Zp}*\uFFFD]/u;
 
 /**
- * The names of a certificate whose chain was verified, in the order in which they count: URIs, then
- * DNS names, then, without either, the common name. One bad name spoils the whole certificate.
+ * The names of a certificate whose chain was verified, in order of precedence: URIs, then DNS
+ * names, then, without either, the common name. One invalid name makes the whole certificate
+ * invalid.
  */
 export function certificateNames(certificate: Pick<PeerCertificate, 'subject' | 'subjectaltname'>): CertificateNames {
   const alternatives = splitAlternatives(certificate.subjectaltname ?? '');
   const of = (kind: string, prefix: string) =>
     alternatives.flatMap((each) => (each.kind === kind ? [`${prefix}:${each.value}`] : []));
-  // A subject with several common names is an array here, whatever the types say.
+  // Despite its type, a subject with several common names is an array.
   const common: unknown = Object.entries(certificate.subject).find(([key]) => key === 'CN')?.[1];
   const own = [...of('URI', 'uri'), ...of('DNS', 'dns').map((name) => name.toLowerCase())];
   const names =

@@ -1,9 +1,9 @@
 /**
- * Why a client has no connection to a daemon, by what grpc-js says. Needs nothing else, so that any
- * client in TypeScript can use it.
+ * Why a client has no connection to a daemon, by the errors of grpc-js. Has no other dependency, so
+ * that any client in TypeScript can use it.
  */
 
-/** Each reason, and the code of gRPC that fits it. */
+/** Each reason with its gRPC code. */
 export const CONNECTION_REASONS = {
   NO_ANSWER: 'UNAVAILABLE',
   HOST_UNKNOWN: 'UNAVAILABLE',
@@ -24,11 +24,11 @@ export type ConnectionReason = keyof typeof CONNECTION_REASONS;
 
 export interface ConnectionFailure {
   readonly reason: ConnectionReason;
-  /** What happened, in a person's words; it goes on from "no connection to ADDRESS: ". */
+  /** What happened, as the rest of a sentence that begins with "no connection to ADDRESS: ". */
   readonly what: string;
 }
 
-/** An error of grpc-js that brings no status of a daemon. */
+/** An error of grpc-js without a status of a daemon. */
 export interface BareError {
   readonly code: number;
   readonly details: string;
@@ -36,7 +36,7 @@ export interface BareError {
 
 const [UNIMPLEMENTED, UNAVAILABLE] = [12, 14];
 
-/** What grpc-js, Node and OpenSSL say of connections. The first that fits counts. */
+/** Messages of grpc-js, Node and OpenSSL about connections. The first match counts. */
 const MEANINGS: readonly (readonly [RegExp, ConnectionReason, string])[] = [
   [/ERR_TLS_CERT_ALTNAME_INVALID/, 'SERVER_NAME_DIFFERS', 'the certificate of the daemon is for another name'],
   [
@@ -70,8 +70,8 @@ const MEANINGS: readonly (readonly [RegExp, ConnectionReason, string])[] = [
   [/\bENOTFOUND\b|\bEAI_AGAIN\b|Name resolution failed/, 'HOST_UNKNOWN', 'the name of the host is not known'],
   [/\bECONNREFUSED\b/, 'NO_ANSWER', 'nothing listens there'],
   [/\bE(?:HOSTUNREACH|NETUNREACH|TIMEDOUT)\b/, 'HOST_UNREACHABLE', 'the host cannot be reached'],
-  // What grpc-js says when the other side closes before it has said a word, as a port with TLS may
-  // do to a client without.
+  // grpc-js reports this if the other side closes before it has sent anything, as a port with TLS
+  // may do to a client without.
   [
     /Last error: (?:Error: )?(?:Failed to connect|.*(?:ECONNRESET|EPIPE|socket disconnected))/,
     'HUNG_UP',
@@ -80,8 +80,8 @@ const MEANINGS: readonly (readonly [RegExp, ConnectionReason, string])[] = [
 ];
 
 /**
- * Why there is no connection, or none any more; undefined when the error says nothing of the
- * connection. Ask only of an error without a status in its metadata: that is a daemon's answer.
+ * Why there is no connection, or none any more; undefined if the error is not about the connection.
+ * Call it only for an error without a status in its metadata: a status is a daemon's answer.
  */
 export function connectionFailure({ code, details }: BareError): ConnectionFailure | undefined {
   const found = MEANINGS.find(([pattern]) => pattern.test(details));

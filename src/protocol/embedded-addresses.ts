@@ -1,12 +1,12 @@
 import { isIPv6 } from 'node:net';
 
-/** Where an IPv6 address of this form holds an IPv4 address. */
+/** A form of IPv6 address that contains an IPv4 address. */
 interface Form {
-  /** What it begins with, in bytes. */
+  /** Its first bytes. */
   readonly prefix: readonly number[];
-  /** The bytes of the IPv4 address. */
+  /** Positions of the bytes of the IPv4 address. */
   readonly at: readonly [number, number, number, number];
-  /** All bits are turned. */
+  /** All bits are inverted. */
   readonly turned?: true;
 }
 
@@ -35,14 +35,14 @@ const FORMS: readonly Form[] = [
 ];
 
 /**
- * The IPv4 addresses to which an IPv6 address may lead; none of an IPv4 address. Fails with
- * TypeError on what is no address.
+ * The IPv4 addresses to which an IPv6 address may lead; none for an IPv4 address. Fails with
+ * TypeError on an invalid address.
  */
 export function embeddedAddresses(address: string): readonly string[] {
   const [plain = ''] = address.split('%');
   if (!isIPv6(plain)) return [];
   const bytes = bytesOf(plain);
-  // `::` and `::1` are themselves.
+  // `::` and `::1` embed no IPv4 address.
   if (bytes.slice(0, 13).every((byte) => byte === 0)) return [];
   return FORMS.filter(({ prefix }) => prefix.every((byte, index) => bytes[index] === byte)).map(({ at, turned }) =>
     at.map((index) => (bytes[index] ?? 0) ^ (turned === true ? 0xff : 0)).join('.'),
@@ -51,7 +51,7 @@ export function embeddedAddresses(address: string): readonly string[] {
 
 /** The sixteen bytes of an IPv6 address. */
 function bytesOf(address: string): readonly number[] {
-  // As the URL standard writes it: no dots, lower case, one `::` at most.
+  // In the form of the URL standard: no dots, lower case, one `::` at most.
   const [before = '', after] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
   const groups = (text: string) => text.split(':').filter((group) => group !== '');
   const [head, tail] = [groups(before), groups(after ?? '')];

@@ -1,12 +1,13 @@
 /**
- * An agent that calls another agent says for whom: for the other's audit log, never for a decision.
+ * An agent that calls another agent names its caller: for the other's audit log, never for a
+ * decision.
  */
 import { Metadata } from '@grpc/grpc-js';
 
 const KEY = 'hostler-on-behalf-of';
 const MAX_NAME = 255;
 
-/** What goes with such a call. */
+/** The metadata of such a call. */
 export function onBehalfOf(identity: string): Metadata {
   const metadata = new Metadata();
   // Headers are ASCII; names need not be.
@@ -14,7 +15,7 @@ export function onBehalfOf(identity: string): Metadata {
   return metadata;
 }
 
-/** Whom a call says that it is for. */
+/** The caller on whose behalf a call is made. */
 export function readOnBehalfOf(metadata: Metadata): string | undefined {
   const [value] = metadata.get(KEY);
   return typeof value === 'string' && value !== '' ? value.slice(0, MAX_NAME) : undefined;

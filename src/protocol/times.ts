@@ -1,7 +1,4 @@
-/**
- * Times and durations as messages: the one place where they are made, so that each is one that can
- * be sent.
- */
+/** Times and durations as messages. They are created only here, so that each is valid. */
 import type { Duration } from '../gen/google/protobuf/duration.js';
 import type { Timestamp } from '../gen/google/protobuf/timestamp.js';
 
@@ -12,7 +9,10 @@ const [FIRST_S, LAST_S] = [-62_135_596_800n, 253_402_300_799n];
 /** 10,000 years of 365.25 days: what Duration can hold. */
 const LONGEST_MS = 315_576_000_000_000;
 
-/** A time by nanoseconds since 1970; undefined for one that Timestamp cannot hold, or none. */
+/**
+ * A time from nanoseconds since 1970; undefined for undefined, and for one outside of Timestamp's
+ * range.
+ */
 export function timeOfNs(ns: bigint | undefined): Timestamp | undefined {
   if (ns === undefined) return undefined;
   // Timestamp counts nanoseconds forward, also before 1970.
@@ -21,27 +21,27 @@ export function timeOfNs(ns: bigint | undefined): Timestamp | undefined {
   return seconds < FIRST_S || seconds > LAST_S ? undefined : { seconds, nanos: Number(nanos) };
 }
 
-/** The same by milliseconds since 1970; undefined for what is no number too. */
+/** The same from milliseconds since 1970; undefined also for NaN. */
 export function timeOfMs(ms: number | undefined): Timestamp | undefined {
   if (ms === undefined || !Number.isFinite(ms)) return undefined;
   return timeOfNs(BigInt(Math.floor(ms)) * BigInt(NS_PER_MS));
 }
 
-/** A length of time, never negative, at most what Duration can hold; 0 for what is no number. */
+/** A duration, never negative, at most the maximum of Duration; 0 for NaN. */
 export function durationOf(ms: number): Duration {
   const whole = Number.isNaN(ms) ? 0 : Math.min(LONGEST_MS, Math.max(0, Math.round(ms)));
   return { seconds: BigInt(Math.floor(whole / 1000)), nanos: (whole % 1000) * NS_PER_MS };
 }
 
-/** A time that came over the wire, for people; empty when it is unset. */
+/** A received time, for people; empty if it is unset. */
 export function timeText(time: Timestamp | undefined): string {
   if (time === undefined) return '';
   const date = new Date(msOf(time));
-  // Whatever another daemon may send.
+  // Another daemon may send any number.
   return Number.isNaN(date.getTime()) ? `${String(time.seconds)} s after 1970` : date.toISOString();
 }
 
-/** Whether a time that came over the wire is one that Timestamp may hold. */
+/** Whether a received time is within Timestamp's range. */
 export function isTime({ seconds, nanos }: Timestamp): boolean {
   return seconds >= FIRST_S && seconds <= LAST_S && nanos >= 0 && nanos < 1e9;
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 
-/** The version that package.json says. */
+/** The version in package.json. */
 export function readVersion(): string {
   const path = findPackageJSON(import.meta.url);
   if (path === undefined) throw new Error('no package.json above the program');
@@ -15,8 +15,8 @@ export function readVersion(): string {
  */
 export const CONTRACT_VERSION = '1.0';
 
-/** Parts of the contract that were added since, or that only some daemons are configured for. */
+/** Parts of the contract that were added later, or that only some daemons are configured for. */
 export type Feature = 'folders' | 'inventory' | 'cursors' | 'rates' | 'commands' | 'pools' | 'agents';
 
-/** What every daemon of this version serves. */
+/** The features of every daemon of this version. */
 export const FEATURES = ['folders', 'inventory', 'cursors', 'rates'] as const satisfies readonly Feature[];

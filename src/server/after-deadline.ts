@@ -1,13 +1,13 @@
 import { ResponderBuilder, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 
-/** A timer may run so much before its time by the clock. */
+/** A timer may fire this much early by the clock. */
 const EARLY_MS = 2;
 
 /**
- * Sends no message of a stream when its deadline has come. grpc-js (1.14) ends the stream then,
- * before it tells anybody, and a message that is written after that keeps the status from ever
- * being sent. One that is held back here is never said to be sent: so nothing follows it but the
- * status of the deadline.
+ * Sends no message of a stream after its deadline. grpc-js (1.14) ends the stream then, before it
+ * notifies the handler, and a message that is written after that prevents the status from ever
+ * being sent. A message that is held back here is never reported as sent, so only the status of the
+ * deadline follows it.
  */
 export const nothingAfterDeadline: ServerInterceptor = (_, call) => {
   const given = call.getDeadline();

@@ -7,7 +7,7 @@ import { readOnBehalfOf } from '../protocol/on-behalf-of.js';
 import { OutOfBoundsRequest } from './bounds/bounded-server.js';
 import type { AdmittedCall, Call, CallContext } from './call.js';
 
-/** What there is to know of a call, as it becomes known. */
+/** The facts of a call, as they become known. */
 export class AuthorizedCall {
   readonly #peer: string;
   #identity: Identity | undefined;
@@ -25,7 +25,7 @@ export class AuthorizedCall {
     this.#peer = context.address.startsWith('unix:') ? context.address : call.getPeer();
   }
 
-  /** For the audit log, as far as it is known. */
+  /** For the audit log, as far as known. */
   get entry() {
     return {
       caller: this.#identity?.name ?? '',

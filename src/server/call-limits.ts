@@ -1,6 +1,6 @@
 /**
  * What a caller has open, counted from the headers of its calls on: before a message is read, and
- * before any handler knows of them.
+ * before any handler runs.
  */
 import {
   ResponderBuilder,
@@ -17,29 +17,29 @@ import { Shares } from './bounds/shares.js';
 import { wireError } from './service-call.js';
 
 export interface CallLimits {
-  /** Open at once, of one caller, over all of its connections. */
+  /** Open at the same time, for one caller, over all of its connections. */
   readonly callsPerCaller: number;
   /**
-   * Of messages that have not come in whole, and of the request of each open call, of one caller,
-   * over all of its connections.
+   * Bytes of incomplete messages, and of the request of each open call, for one caller, over all of
+   * its connections.
    */
   readonly partBytesPerCaller: number;
-  /** Streams that watch, open at once, of one caller. */
+  /** Watch streams that are open at the same time, for one caller. */
   readonly watchesPerCaller: number;
-  /** Streams in which one caller sends, open at once. */
+  /** Streams in which one caller sends, open at the same time. */
   readonly incomingStreamsPerCaller: number;
-  /** For the first message of a call. */
+  /** Time limit for the first message of a call. */
   readonly firstMessageMs: number;
-  /** For what is left to be read once a call is over. */
+  /** Time limit for reading the rest once a call is over. */
   readonly unreadMs: number;
 }
 
 const RETRY_MS = 1000;
-/** So many callers together may send what each of them may. */
+/** This many callers together may use their full limit of bytes. */
 const CALLERS = 4;
 /**
- * A call that ends by itself because nothing is read says so, in the log at least, before its
- * stream is reset.
+ * Time for a call that ends because its answers are not read to send its status, or at least to log
+ * it, before its stream is reset.
  */
 const LAST_WORDS_MS = 500;
 
@@ -58,14 +58,15 @@ export class OpenCalls {
   }
 }
 
-/** What a call is counted by. */
+/** How calls are counted. */
 export interface CallPolicy {
-  /** The caller's name by a connection's far end; fails with NOT_AUTHENTICATED. */
+  /** The caller's name by the client address of a connection; fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => string;
-  /** How long a message to an RPC may be, by its path. */
+  /** The maximum length of a message to an RPC, by its path. */
   readonly messageBytes: (path: string) => number;
   /**
-   * Whether the RPC's own handler takes what was not decoded, so that it is logged as the call's.
+   * Whether the RPC's own handler gets requests that were not decoded, so that they are logged with
+   * the call.
    */
   readonly takesOutOfBounds: (path: string) => boolean;
 }
@@ -79,7 +80,7 @@ export function limitCalls(open: OpenCalls, policy: CallPolicy): ServerIntercept
     try {
       const caller = policy.whoIs(call.getPeer());
       const watches = responseStream && WATCH.test(path);
-      // Reflection's streams carry questions, and are bounded as calls.
+      // Reflection's streams carry queries, and are limited as calls.
       const sends = requestStream && policy.takesOutOfBounds(path);
       const leave = enter(open, caller, sends ? 'incoming' : watches ? 'watches' : undefined);
       const counted = new CountedCall(open, caller, call, leave);
@@ -93,7 +94,7 @@ export function limitCalls(open: OpenCalls, policy: CallPolicy): ServerIntercept
 /** RPCs whose streams last as long as their callers want. */
 const WATCH = /\/Watch[A-Za-z]*$/;
 
-/** Returns the leave. Fails with TOO_MANY_CALLS, CALLER_AT_LIMIT. */
+/** Returns a function to call at the end. Fails with TOO_MANY_CALLS, CALLER_AT_LIMIT. */
 function enter({ calls, limits, ...streams }: OpenCalls, caller: string, kind?: 'watches' | 'incoming'): () => void {
   if (!calls.take(caller, 1)) {
     const most = String(limits.callsPerCaller);
@@ -117,7 +118,7 @@ function enter({ calls, limits, ...streams }: OpenCalls, caller: string, kind?: 
   };
 }
 
-/** A call that nobody starts: its status is all there is. */
+/** A call that is never started: only its status is sent. */
 function refused(call: ServerInterceptingCallInterface, error: HostlerError): ServerInterceptingCall {
   return new ServerInterceptingCall(
     call,
@@ -137,10 +138,10 @@ function end(call: ServerInterceptingCallInterface, error: HostlerError): void {
 class CountedCall {
   /** For the first message. */
   readonly #timer: NodeJS.Timeout;
-  /** While something waits for its reader. */
+  /** Runs while an answer waits for its reader. */
   #unread: NodeJS.Timeout | undefined;
   #over = false;
-  /** Bytes of a message that is not whole. */
+  /** Bytes of an incomplete message. */
   #part = 0;
 
   constructor(
@@ -160,7 +161,7 @@ class CountedCall {
     let whole = 0;
     watchFrames(this.call, {
       begins: (bytes) => {
-        // The call works on its only request for as long as it is open.
+        // The single request of a call counts as long as the call is open.
         if (onlyOne) whole = bytes;
         if (bytes <= messageBytes) return true;
         end(this.call, refusedMessage(messageBytes));
@@ -175,12 +176,12 @@ class CountedCall {
         if (message instanceof OutOfBoundsRequest && !takesOutOfBounds) end(this.call, message.error);
         else next(message);
       })
-      // A stream that was reset has no end of its own: the cancel follows.
+      // A stream that was reset has no regular end: the cancel follows.
       .withOnReceiveHalfClose((next) => {
         if (!isReset(this.call)) next();
       })
-      // Comes at every end, once the status is out or the stream is gone: what the caller does not
-      // read counts until then.
+      // Called at every end, once the status is sent or the stream is gone: unread answers count
+      // until then.
       .withOnCancel(() => {
         this.#leave();
       })
@@ -196,7 +197,7 @@ class CountedCall {
     });
   }
 
-  /** Until the call is over. */
+  /** Runs until the call is over. */
   #awaitReader(): void {
     clearTimeout(this.#unread);
     const ms = this.open.limits.unreadMs + LAST_WORDS_MS;
@@ -224,7 +225,7 @@ class CountedCall {
     this.leave();
   }
 
-  /** grpc-js holds them until the stream is gone, also of a call that has ended. */
+  /** grpc-js holds the bytes until the stream is gone, also for a call that has ended. */
   #give(): void {
     this.open.partBytes.give(this.caller, this.#part);
     this.#part = 0;

@@ -9,9 +9,9 @@ import type { Caller } from '../domain/access/caller.js';
 import type { HostlerError } from '../domain/model/errors.js';
 import type { Tracer } from '../domain/ports/tracer.js';
 
-/** What a call of any kind has. */
+/** The parts that calls of all kinds have. */
 export interface Call {
-  /** Unset where requests stream in. */
+  /** Unset if requests are streamed. */
   readonly request?: unknown;
   readonly cancelled: boolean;
   on(event: 'cancelled', listener: () => void): unknown;
@@ -22,16 +22,19 @@ export interface Call {
 }
 
 export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
-  /** The address that the call came to: all there is to say of a unix socket's far end. */
+  /**
+   * The address that the call came to: for a unix socket it is the only information about the
+   * client.
+   */
   readonly address: string;
-  /** Who is on the other end of a connection. Fails with NOT_AUTHENTICATED. */
+  /** The caller of a connection. Fails with NOT_AUTHENTICATED. */
   readonly whoIs: (peer: string) => Identity;
   readonly scope: PathScope;
   readonly fairStart: FairStart;
   /** In bytes, for long answers until they are read. */
   readonly answers: FairRoom;
   readonly audit: AuditTrail;
-  /** Of denials in the audit log. */
+  /** For denials in the audit log. */
   readonly throttle: Throttle;
   readonly tracer: Tracer;
   readonly log: CallLog;
@@ -39,7 +42,7 @@ export interface CallContext extends Pick<StreamLimits, 'unreadMs'> {
   readonly closing: AbortSignal;
 }
 
-/** One line a call; never content or secrets. */
+/** One line for each call; never content or secrets. */
 export interface CallLog {
   (facts: {
     readonly rpc: string;
@@ -50,30 +53,30 @@ export interface CallLog {
     readonly ms: number;
     readonly paths: readonly string[];
     readonly requestId?: string;
-    /** Those that it started, or attached to. */
+    /** Operations that the call started or attached to. */
     readonly operationIds?: readonly string[];
-    /** One denial more than are written down. */
+    /** A denial beyond the limit of those that are logged. */
     readonly tooMany: boolean;
     readonly cause?: unknown;
   }): void;
 }
 
 export interface StreamLimits {
-  /** Open at once on one connection; more wait at the client. */
+  /** Limit on one connection; further streams wait at the client. */
   readonly streamsPerConnection: number;
-  /** A call of whose answers nothing is read for so long is ended. */
+  /** A call whose answers are not read for this time is ended. */
   readonly unreadMs: number;
-  /** Of long answers that are made or wait to be read. */
+  /** For long answers that are being built or wait to be read. */
   readonly answerBytes: RoomLimits;
 }
 
-/** What a call's work gets. */
+/** What the work of a call gets. */
 export interface AdmittedCall {
   readonly caller: Caller;
-  /** For requests that stream in: each is checked like the request of any other call. */
+  /** For streamed requests: each is checked like the request of a unary call. */
   readonly check: (request: unknown) => void;
-  /** The caller counts as gone from now on, for this reason. */
+  /** From now on the caller counts as disconnected, for this reason. */
   readonly leave: (reason: HostlerError) => void;
-  /** What is held for a long answer; unset: its answers are short. */
+  /** The room held for a long answer; unset: its answers are short. */
   readonly room: Held | undefined;
 }

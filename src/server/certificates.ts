@@ -1,12 +1,12 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import { readTlsFiles, type TlsFiles, type TlsPaths } from '../protocol/certificate-files.js';
 
-/** A renewed certificate is taken up this soon without anybody saying so. */
+/** A renewed certificate is used after this time at the latest, without a reload. */
 const LOOK_MS = 5000;
 
 export interface CertificateLog {
   reloaded(): void;
-  /** The old ones stay in force. */
+  /** The old files stay in use. */
   failed(cause: unknown): void;
 }
 
@@ -38,8 +38,8 @@ export class Certificates {
   }
 
   /**
-   * Never rejects. Files of which only one has been replaced yet do not fit: the next look finds
-   * the other.
+   * Never rejects. If only one of the files has been replaced yet they do not match: the next check
+   * finds the other.
    */
   reload(): Promise<void> {
     return (this.#reading = this.#reading.then(async () => {

@@ -1,40 +1,43 @@
 import type { Socket } from 'node:net';
 
 export interface ConnectionLimits {
-  /** Open at once, in all. */
+  /** Open at the same time, in all. */
   readonly connections: number;
-  /** Open at once, of one caller. */
+  /** Open at the same time, for one caller. */
   readonly connectionsPerCaller: number;
-  /** Open at once that have not shown who they are or, in the clear, not said a word. */
+  /**
+   * Open at the same time without an authenticated client or, without TLS, without any received
+   * data.
+   */
   readonly halfOpen: number;
-  /** For the TLS handshake or, in the clear, for the preface of HTTP/2. */
+  /** Time limit for the TLS handshake or, without TLS, for the preface of HTTP/2. */
   readonly handshakeMs: number;
 }
 
 export type WhyDropped =
   'not authenticated' | 'too many' | 'too many of the caller' | 'too many half-open' | 'silent' | 'idle, to make room';
 
-/** Why a connection that has not shown whose it is is ended. */
+/** Why an unauthenticated connection is closed. */
 export type WhyEnded = Extract<WhyDropped, 'silent' | 'too many half-open'>;
 
-/** A connection that has not shown whose it is. */
+/** A connection without an authenticated client. */
 interface HalfOpen {
-  /** Whether it has meanwhile. */
+  /** Whether it has been authenticated since. */
   readonly isThrough: () => boolean;
-  /** It is about to be ended because it has not. */
+  /** Called before it is closed for this reason. */
   readonly onEnd: (why: WhyEnded) => void;
 }
 
 /**
- * Counts connections, so that nobody can take them all: those without a call have to go first.
- * Clients connect again by themselves when they have one.
+ * Counts connections and limits them, so that no client can use them all: idle ones are closed
+ * first. Clients reconnect by themselves when they have a call.
  */
 export class Connections {
-  /** In the order of their arrival, with the number of their open calls. */
+  /** In order of arrival, with the number of their open calls. */
   readonly #open = new Map<Socket, number>();
-  /** In the order of their arrival. */
+  /** In order of arrival. */
   readonly #halfOpen = new Map<Socket, HalfOpen>();
-  /** Of each caller, in the order of their arrival. */
+  /** For each caller, in order of arrival. */
   readonly #ofCaller = new Map<string, Set<Socket>>();
 
   constructor(
@@ -47,11 +50,11 @@ export class Connections {
   }
 
   /**
-   * A new connection; false when there is no room for it. Where too many are half-open the oldest
-   * of them makes room.
+   * A new connection; false if there is no room for it. If too many are half-open, the oldest of
+   * them is closed.
    */
   arrive(socket: Socket, isThrough: HalfOpen['isThrough'], onEnd: HalfOpen['onEnd'] = () => undefined): boolean {
-    // Whatever is wrong with a connection, its end is what counts.
+    // Whatever the error, only the end of the connection matters.
     socket.on('error', () => undefined);
     this.#makeRoom();
     if (this.#open.size >= this.limits.connections && !this.#dropIdle(this.#open.keys()))
@@ -72,7 +75,8 @@ export class Connections {
   }
 
   /**
-   * It is known now whose it is; false when the caller has too many, and a call is open on each.
+   * The caller of a connection has become known; false if the caller has too many, and all have an
+   * open call.
    */
   belongsTo(caller: string, socket: Socket): boolean {
     const own = this.#ofCaller.get(caller) ?? new Set();
@@ -86,7 +90,7 @@ export class Connections {
     return true;
   }
 
-  /** A call came on it, which lasts until its stream closes. */
+  /** A call has begun on the connection; it lasts until its stream closes. */
   called(socket: Socket, stream: { once(event: 'close', listener: () => void): void }): void {
     this.#count(socket, 1);
     stream.once('close', () => {
@@ -99,7 +103,7 @@ export class Connections {
     if (calls !== undefined) this.#open.set(socket, calls + by);
   }
 
-  /** Ends the oldest of them on which no call is open; false when there is none. */
+  /** Closes the oldest connection without an open call; false if there is none. */
   #dropIdle(among: Iterable<Socket>): boolean {
     for (const socket of among) {
       if (socket.destroyed || this.#open.get(socket) !== 0) continue;

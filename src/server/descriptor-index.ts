@@ -31,7 +31,7 @@ export class DescriptorIndex {
     return this.#symbols.get(symbol);
   }
 
-  /** The file and all that it imports, each once; empty when there is none of that name. */
+  /** The file and all its imports, each once; empty if no file has that name. */
   withImports(name: string | undefined): Uint8Array[] {
     const found = new Map<string, Uint8Array>();
     const visit = (current: string): void => {

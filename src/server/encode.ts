@@ -1,7 +1,7 @@
 /**
- * Answers are put into bytes inside of the call. grpc-js would do it after the call is over, where
- * a value that cannot be encoded is nobody's error: the log says OK, and the operation behind the
- * call is cancelled.
+ * Answers are serialised inside the call. grpc-js would do it after the call is over, where a value
+ * that cannot be encoded is not reported: the log says OK, and the operation behind the call is
+ * cancelled.
  */
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { HostlerError } from '../domain/model/errors.js';
@@ -11,7 +11,7 @@ export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 type Serialize = (message: unknown) => Buffer;
 
-/** Puts answers into bytes. Fails with BUG when that cannot be done, and with ANSWER_TOO_LARGE. */
+/** Serialises answers. Fails with BUG if that is impossible, and with ANSWER_TOO_LARGE. */
 export function encoder(rpc: string, serialize: Serialize): Serialize {
   return (message) => {
     const bytes = inBytes(rpc, serialize, message);
@@ -33,7 +33,7 @@ function inBytes(rpc: string, serialize: Serialize, message: unknown): Buffer {
   }
 }
 
-/** The service as grpc-js is to serve it: its answers are bytes already. */
+/** The service definition for grpc-js: its answers are already bytes. */
 export function answeredInBytes(definition: ServiceDefinition): ServiceDefinition {
   return Object.fromEntries(
     Object.entries(definition).map(([name, method]) => [

@@ -1,14 +1,14 @@
-/** What a client says first: which protocol it speaks, before anybody knows who it is. */
+/** Detects the protocol of a client by its first bytes, before it is authenticated. */
 import type { Socket } from 'node:net';
 
 export type Protocol = 'TLS' | 'HTTP/2' | 'HTTP/1' | 'neither HTTP nor TLS' | 'unknown';
 
-/** The first byte of a record with a handshake (RFC 8446, 5.1), and its major version. */
+/** The first byte of a handshake record (RFC 8446, 5.1), and its major version. */
 const TLS_HANDSHAKE = [22, 3];
-/** Each protocol is known by so many bytes. */
+/** Bytes that are needed to recognise a protocol. */
 const ENOUGH = 4;
 
-/** By the bytes that came first; `unknown` where they are too few. */
+/** The protocol of the first bytes; `unknown` if they are too few. */
 export function protocolOf(head: Buffer): Protocol {
   if (head[0] === TLS_HANDSHAKE[0] && head[1] === TLS_HANDSHAKE[1]) return 'TLS';
   if (head.length < ENOUGH) return 'unknown';
@@ -18,8 +18,9 @@ export function protocolOf(head: Buffer): Protocol {
 }
 
 /**
- * Waits for the first bytes of a connection, which stay to be read. Tells what protocol they are
- * of; undefined when the client leaves without a word. Says nothing of a connection that we end.
+ * Waits for the first bytes of a connection, which remain to be read. Reports their protocol;
+ * undefined if the client disconnects without sending any. Reports nothing if the daemon closes the
+ * connection.
  */
 export function hearFirst(socket: Socket, heard: (protocol: Protocol | undefined) => void): void {
   socket.once('readable', () => {

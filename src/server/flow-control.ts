@@ -3,15 +3,15 @@ import type { Server } from '@grpc/grpc-js';
 import * as z from 'zod';
 
 /**
- * What may be under way to us, of one stream and of one connection: 64 KiB, the default, halves the
- * rate of uploads (measured).
+ * Flow-control window for one stream and one connection: 64 KiB, the default, halves the rate of
+ * uploads (measured).
  */
 const WINDOW_BYTES = 1024 * 1024;
 
 /**
- * Streams of messages hold one message, for the handler or for the caller. It is the default of all
- * streams of objects in this thread: those of calls are made inside of grpc-js (1.14), which leaves
- * them Node's 16, of 1 MiB each where data streams.
+ * Makes streams of messages buffer one message, for the handler or for the caller. It sets the
+ * default of all object streams in this thread: grpc-js (1.14) creates those of calls with Node's
+ * default of 16, of 1 MiB each for data streams.
  */
 export function holdOneMessage(): void {
   setDefaultHighWaterMark(true, 1);
@@ -34,11 +34,10 @@ const http2Servers = z
   );
 
 /**
- * Widens the windows of a bound server's connections, and hands over each session while its
- * connection is injected. grpc-js has an option for windows which only clients heed (1.14:
- * `grpc-node.flow_control_window`), so this reaches for the HTTP/2 servers inside; where a later
- * version hides them, uploads are slower, and idle connections cannot be distinguished from busy
- * ones.
+ * Widens the windows of a bound server's connections, and reports each session while its connection
+ * is injected. grpc-js' option for windows works only in clients (1.14:
+ * `grpc-node.flow_control_window`), so this uses the HTTP/2 servers inside; if a later version
+ * hides them, uploads are slower, and idle connections cannot be distinguished from busy ones.
  */
 export function watchSessions(server: Server, onSession: (session: Session) => void): void {
   const found = http2Servers.safeParse(Reflect.get(server, 'http2Servers'));

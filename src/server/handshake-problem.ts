@@ -1,6 +1,6 @@
 /**
- * What OpenSSL and Node say of a TLS handshake that did not come about, and what it means. The
- * first that fits counts.
+ * Messages of OpenSSL and Node about a failed TLS handshake, and their meaning. The first match
+ * counts.
  */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/http request/, 'the client speaks HTTP/1 without TLS; this address takes gRPC with TLS'],
@@ -18,13 +18,13 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** Why a handshake did not come about, in a line. */
+/** Why a handshake failed, in one line. */
 export function handshakeProblem(error: Error): string {
   const text = `${'code' in error ? String(error.code) : ''} ${error.message}`;
   return MEANINGS.find(([pattern]) => pattern.test(text))?.[1] ?? 'the handshake failed';
 }
 
-/** What Node calls a problem of a certificate, and what it means. */
+/** Node's codes for problems of a certificate, and their meaning. */
 const CERTIFICATE_MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/^CERT_HAS_EXPIRED$/, 'it has expired'],
   [/^CERT_NOT_YET_VALID$/, 'it is not valid yet'],
@@ -33,7 +33,7 @@ const CERTIFICATE_MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/^CERT_SIGNATURE_FAILURE$|^UNABLE_TO_|SELF_SIGNED/, 'this daemon does not know its authority'],
 ];
 
-/** Why a certificate is not accepted: in words where there are some, and by Node's name. */
+/** Why a certificate is not accepted: in words if there are some, and by Node's code. */
 export function certificateProblem(name: string): string {
   const meaning = CERTIFICATE_MEANINGS.find(([pattern]) => pattern.test(name))?.[1];
   return meaning === undefined ? name : `${meaning} (${name})`;

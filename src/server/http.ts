@@ -7,10 +7,11 @@ import type { ServerLog } from './server.js';
 import { ListenError } from './unix-socket.js';
 
 /**
- * Scrapers and load balancers of one host: connections without a request make room for new ones.
+ * For scrapers and load balancers of one host: connections without a request make room for new
+ * ones.
  */
 const CONNECTIONS = { connections: 64, connectionsPerCaller: 64, halfOpen: 32, handshakeMs: 10_000 };
-/** For a request, for the next one on its connection, and for reading an answer. */
+/** Time limits for a request, for the next one on its connection, and for reading an answer. */
 const [REQUEST_MS, NEXT_MS, IDLE_MS] = [10_000, 5000, 30_000];
 
 /** Metrics for Prometheus and health for load balancers, on the loopback. */
@@ -47,7 +48,7 @@ export class HttpServer {
       socket.setTimeout(IDLE_MS, () => socket.destroy());
       connections.arrive(socket, () => socket.bytesRead > 0);
     });
-    // A connection that could not be taken, such as without a descriptor.
+    // A connection that could not be accepted, for example without a free descriptor.
     this.#server.on('error', (error) => log.refused('http', asHostlerError(error)));
   }
 
@@ -55,7 +56,7 @@ export class HttpServer {
     this.#ready = ready;
   }
 
-  /** `HOST:PORT`; port 0 takes a free one. Returns the bound address. Fails with ListenError. */
+  /** `HOST:PORT`; port 0 chooses a free one. Returns the bound address. Fails with ListenError. */
   async listen(address: string): Promise<string> {
     const colon = address.lastIndexOf(':');
     const host = address.slice(0, colon).replaceAll(/[[\]]/g, '');

@@ -1,4 +1,4 @@
-/** A listening address: takes connections, finds out whose they are, and hands them on. */
+/** A listening address: accepts connections, identifies their callers, and passes them on. */
 import { constants } from 'node:crypto';
 import { Server as PlainServer, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
@@ -16,7 +16,7 @@ import { ListenError, prepareSocket, protectSocket, type SocketOwner } from './u
 export interface ListenerSetup {
   /** `unix:///PATH` or `tcp://HOST:PORT`. */
   readonly address: string;
-  /** Unset: in the clear. */
+  /** Unset: without TLS. */
   readonly certificates?: Certificates;
   readonly socketOwner: SocketOwner;
   readonly handshakeMs: number;
@@ -24,44 +24,46 @@ export interface ListenerSetup {
 
 export interface ListenerPorts {
   readonly connections: Connections;
-  /** Who calls on this connection: typed names of its certificate, or none in the clear. */
+  /**
+   * The caller of a connection, by the typed names of its certificate; without TLS there are none.
+   */
   readonly whoIs: (names: readonly string[] | undefined) => string;
   readonly enter: (socket: Socket) => void;
   /** A connection was refused. */
   readonly refused: (peer: string, error: HostlerError) => void;
 }
 
-/** A connection's far end, as grpc-js names it too. */
+/** The client address of a connection, in the form of grpc-js. */
 const peerOf = ({ remoteAddress = '', remotePort = 0 }: Socket) => `${remoteAddress}:${String(remotePort)}`;
 
 /**
- * The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): less is
- * no client.
+ * The preface of HTTP/2 and the head of the SETTINGS frame that follows it (RFC 9113, 3.4): a
+ * client sends at least this.
  */
 const PREFACE_BYTES = 24 + 9;
 
-/** Protocols with which a call in the clear may begin. */
+/** Protocols of a call without TLS. */
 const OF_GRPC: readonly Protocol[] = ['HTTP/2', 'unknown'];
 
 /**
- * The socket below a TLS connection (Node calls it so): only that still knows the far end of one
- * that has ended.
+ * The socket below a TLS connection (by Node's internal name): after the end only that still knows
+ * the client address.
  */
 function socketBelow(socket: TLSSocket): Socket {
   const below: unknown = Reflect.get(socket, '_parent');
   return below instanceof Socket ? below : socket;
 }
 
-/** Sent to the client, which speaks HTTP/2 in the clear. */
+/** Sent to a client that speaks HTTP/2 without TLS. */
 const NO_TLS = 'the client does not use TLS, which this address needs: connect with TLS and a client certificate';
 
 /**
- * Listens on one address, in the clear or with TLS, checks each connection and hands it to the grpc
- * server. Knows the names of its certificates until the connection closes.
+ * Listens on one address, with or without TLS, checks each connection and passes it to the gRPC
+ * server. Stores the names of a connection's certificate until it closes.
  */
 export class Listener {
   readonly #server: PlainServer;
-  /** Of each connection with a certificate, by its far end. */
+  /** For each connection with a certificate, by its client address. */
   readonly #names = new Map<string, readonly string[]>();
   /** Connections that were refused. */
   readonly #refused = new WeakSet<Socket>();
@@ -72,25 +74,25 @@ export class Listener {
   ) {
     const { certificates } = options;
     this.#server = certificates === undefined ? this.#plain() : this.#secure(certificates);
-    // A connection that could not be taken, such as without a descriptor.
+    // A connection that could not be accepted, for example without a free descriptor.
     this.#server.on('error', (error: Error) => this.ports.refused('', asHostlerError(error)));
-    this.#server.maxConnections = Number.MAX_SAFE_INTEGER; // counted over all doors instead
+    this.#server.maxConnections = Number.MAX_SAFE_INTEGER; // counted over all listeners instead
   }
 
-  /** The names of the certificate that a connection came with. */
+  /** The names in the certificate of a connection. */
   namesOf(peer: string): readonly string[] | undefined {
     return this.#names.get(peer);
   }
 
   /**
-   * Returns the bound address, with the real port where 0 was asked for. Fails with ListenError,
+   * Returns the bound address, with the real port if 0 was requested. Fails with ListenError,
    * OwnFileError.
    */
   async listen(): Promise<string> {
     const { address, socketOwner } = this.options;
     const path = address.startsWith('unix://') ? address.slice('unix://'.length) : undefined;
     if (path !== undefined) await prepareSocket(path);
-    // Nobody may connect between bind and chmod.
+    // No client may connect between bind and chmod.
     const umask = path === undefined ? undefined : process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
@@ -109,7 +111,7 @@ export class Listener {
       : address;
   }
 
-  /** Takes no more connections; those that are open go on. */
+  /** Accepts no more connections; open ones continue. */
   close(): void {
     this.#server.close();
   }
@@ -125,14 +127,14 @@ export class Listener {
         if (protocol === undefined) return;
         if (!OF_GRPC.includes(protocol))
           this.#refuse(socket, `the client speaks ${protocol}; this address takes gRPC without TLS`);
-        // What comes back tells a client with TLS that nobody speaks TLS here.
+        // The answer shows a TLS client that this address has no TLS.
         enter(socket);
       });
     });
   }
 
   #secure(certificates: Certificates): PlainServer {
-    /** Connections in the middle of their handshake, or about to be refused with a reason. */
+    /** Connections during their handshake, or about to be refused with a reason. */
     const outside = new Map<string, Socket>();
     const tls = this.#tls(certificates, (socket) => outside.delete(peerOf(socket)));
     return new PlainServer({ noDelay: true }, (socket) => {
@@ -149,13 +151,13 @@ export class Listener {
     });
   }
 
-  /** Shakes hands on connections that it is given; it listens nowhere itself. */
+  /** Runs handshakes on the connections that it is given; it does not listen itself. */
   #tls(certificates: Certificates, settled: (socket: TLSSocket) => void): TlsServer {
     const server = createTlsServer({
       ...contextOf(certificates.files),
       ALPNProtocols: ['h2'],
       requestCert: true,
-      // Sent to the caller as the status of its calls.
+      // The result is sent to the caller as the status of its calls.
       rejectUnauthorized: false,
       handshakeTimeout: this.options.handshakeMs,
     });
@@ -165,7 +167,7 @@ export class Listener {
         settled(socket);
       });
     });
-    // Such as a port scanner; the connection is closed already.
+    // For example a port scanner; the connection is already closed.
     server.on('tlsClientError', (error, socket) => {
       const below = socketBelow(socket);
       const peer = peerOf(socket.remoteAddress === undefined ? below : socket);
@@ -180,7 +182,7 @@ export class Listener {
       : 'there are too many connections that have not shown whose they are';
   }
 
-  /** Tells of a connection that is refused: once, as what follows is only its end. */
+  /** Reports a refused connection once; later events are only its end. */
   #refuse(socket: Socket, why: string, peer = peerOf(socket), cause?: Error): HostlerError {
     const error = new HostlerError('NOT_AUTHENTICATED', why, { cause });
     const { address } = this.options;
@@ -192,7 +194,7 @@ export class Listener {
   #welcome(socket: TLSSocket, settled: () => void): void {
     const { connections, whoIs, enter } = this.ports;
     const peer = peerOf(socket);
-    socket.on('error', () => undefined); // its end is what counts
+    socket.on('error', () => undefined); // only its end matters
     const found = holderOf(socket);
     if (typeof found === 'string') {
       rejectConnection(socket, this.#refuse(socketBelow(socket), found, peer));
@@ -207,8 +209,8 @@ export class Listener {
 }
 
 function contextOf(files: TlsFiles) {
-  // No tickets: a session that is taken up again would not be looked at again, though its
-  // certificate may have been revoked.
+  // No tickets: a resumed session would not be verified again, although its certificate may have
+  // been revoked.
   return { ...files, minVersion: 'TLSv1.3' as const, secureOptions: constants.SSL_OP_NO_TICKET };
 }
 
@@ -220,12 +222,12 @@ function hostAndPort(address: string): { host: string; port: number } {
   };
 }
 
-/** The names in the peer's certificate, or why they do not count. */
+/** The names in the client's certificate, or why they do not count. */
 function holderOf(socket: TLSSocket): readonly string[] | string {
   const certificate = socket.getPeerCertificate();
   const refuse = (why: string) => `the client certificate is not accepted: ${why}`;
   if (Object.keys(certificate).length === 0) return 'there is no client certificate';
-  // A word of OpenSSL's, such as CERT_HAS_EXPIRED, whatever the types say.
+  // Despite its type, a code of OpenSSL such as CERT_HAS_EXPIRED.
   if (!socket.authorized) return refuse(certificateProblem(String(socket.authorizationError)));
   const found = certificateNames(certificate);
   return 'names' in found ? found.names : refuse(found.problem);

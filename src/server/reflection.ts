@@ -1,7 +1,7 @@
 /**
- * Server reflection, v1 and v1alpha, from the descriptors that buf built. @grpc/reflection merges
- * files and loses their dependencies (1.0.4), so that clients of other languages refuse what it
- * serves; the raw bytes are what they want.
+ * Server reflection, v1 and v1alpha, from the descriptors that buf built. @grpc/reflection (1.0.4)
+ * merges files and loses their dependencies, so that clients in other languages reject what it
+ * serves; this serves the raw bytes.
  */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -18,7 +18,7 @@ import { wireError } from './service-call.js';
 
 /**
  * Registers reflection for the services given by their full names.
- * @param assertRole fails when the caller of a connection has no role
+ * @param assertRole fails if the caller of a connection has no role
  */
 export function addReflection(
   server: Server,
@@ -27,12 +27,12 @@ export function addReflection(
   assertRole: (peer: string) => void,
 ): void {
   const names = [...services, 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'].sort();
-  // Most daemons are never asked: the descriptors are read with the first question.
+  // Most daemons get no such request: the descriptors are read with the first one.
   let index: Promise<DescriptorIndex> | undefined;
   const loaded = () => (index ??= readFile(descriptorFile).then((bytes) => new DescriptorIndex(bytes)));
   // The two versions have the same messages on the wire.
   const serverReflectionInfo = (call: Call) => {
-    // The client may have gone; nobody waits for the error then.
+    // The client may have disconnected; then the error is not needed.
     call.on('error', () => undefined);
     try {
       assertRole(call.getPeer());
@@ -50,14 +50,15 @@ export function addReflection(
 
 type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
 
-/** One question after the other: the next is read when the answer before it is on its way. */
+/** Answers one request after the other: the next is read when the previous answer has been sent. */
 async function answerAll(
   call: Call,
   ask: (request: ServerReflectionRequest) => Promise<ServerReflectionResponse>,
 ): Promise<void> {
   const gone = new AbortController();
   call.once('cancelled', () => gone.abort());
-  // Node would destroy the stream where its reading ends, with the answers that are on their way.
+  // Node would destroy the stream at the end of its requests, with the answers that are still being
+  // sent.
   const requests: AsyncIterable<ServerReflectionRequest> = call.iterator({ destroyOnReturn: false });
   for await (const request of requests)
     if (!call.write(await ask(request))) await once(call, 'drain', { signal: gone.signal });

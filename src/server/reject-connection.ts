@@ -1,24 +1,23 @@
 /**
- * Tells a client whose certificate is no good why its calls are refused; nothing else is there for
- * it.
+ * Tells a client with an invalid certificate why its calls are refused; it gets no other answer.
  */
 import { performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { HostlerError } from '../domain/model/errors.js';
 import { wireError } from './service-call.js';
 
-/** Time to ask once and to read the answer. */
+/** Time for one call and for reading the answer. */
 const REFUSAL_MS = 2000;
 const SETTINGS = { maxConcurrentStreams: 10, maxHeaderListSize: 8192 };
 
 /**
- * Answers every call on the connection with the error, without reading its messages, and ends the
+ * Answers every call on the connection with the error, without reading its messages, and closes the
  * connection soon.
  */
 export function rejectConnection(socket: Socket, error: HostlerError): void {
   const { code, details, metadata } = wireError(error);
   const session = performServerHandshake(socket, { settings: SETTINGS, maxSessionMemory: 1 });
-  // A client that breaks the protocol is disconnected, as all on this connection are.
+  // A client that breaks the protocol is disconnected, as all clients here are.
   session.on('error', () => undefined);
   session.on('stream', (stream: ServerHttp2Stream) => {
     stream.on('error', () => undefined); // the same

@@ -36,13 +36,13 @@ import type { CallContext, CallLog, StreamLimits } from './call.js';
 const HEALTH_SERVICE = 'grpc.health.v1.Health';
 /** MiB that one connection may hold in unread messages. */
 const MAX_SESSION_MEMORY_MIB = 64;
-/** A client that does not answer a ping has gone, or reads nothing at all. */
+/** A client that does not answer a ping is gone, or reads nothing at all. */
 const [KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS] = [60_000, 20_000];
-/** Without a call. Clients connect again by themselves. */
+/** Limit for a connection without a call. Clients reconnect by themselves. */
 const IDLE_MS = 15 * 60_000;
-/** Streams that have not ended by themselves after a drain are cut after so long. */
+/** Streams that have not ended by themselves after a drain are closed after this time. */
 const CLOSE_GRACE_MS = 2000;
-/** Calls that end by themselves get so long for it; those that watch do not. */
+/** Time for calls that end by themselves; watches do not. */
 const [LAST_ANSWERS_MS, LOOK_EVERY_MS] = [500, 10];
 
 export interface ServiceHandlers {
@@ -53,19 +53,19 @@ export interface ServiceHandlers {
   readonly operation: Handlers<typeof OperationServiceService>;
 }
 
-/** An address to listen on, and who calls there. */
+/** An address to listen on, and its callers. */
 export interface ListenerOptions {
   /** `unix:///PATH` or `tcp://HOST:PORT`. */
   readonly address: string;
-  /** Callers show a certificate; otherwise everybody there is `identity`. */
+  /** Callers present a certificate; otherwise every caller there is `identity`. */
   readonly tls: boolean;
   readonly identity: Identity;
   readonly socketOwner: SocketOwner;
 }
 
-/** What is written down of calls that were denied, in the audit log and in the log. */
+/** Limits of denied calls in the audit log and in the log. */
 export interface DenialLimits {
-  /** Of one caller; the others are counted in the next line. */
+  /** For one caller; the next line contains the number of the others. */
   readonly denialsPerSecond: number;
 }
 
@@ -73,7 +73,7 @@ export interface ServerOptions {
   readonly listeners: readonly ListenerOptions[];
   /** Needed by listeners with TLS. */
   readonly certificates: Certificates | undefined;
-  /** Asked at each call, so that what changes counts at once. */
+  /** Called for each call, so that changes take effect at once. */
   readonly authority: () => Authority;
   readonly scope: PathScope;
   readonly audit: AuditTrail;
@@ -92,8 +92,8 @@ export interface ServerLog {
 }
 
 /**
- * Serves all services on all addresses. One grpc server per address, so that an address decides who
- * its callers are.
+ * Serves all services on all addresses. One gRPC server for each address, because the address
+ * determines its callers.
  */
 export class HostlerServer {
   readonly #servers: Server[] = [];
@@ -107,7 +107,7 @@ export class HostlerServer {
   readonly #denials: Throttle;
   readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
   readonly #closing = new AbortController();
-  /** Bound addresses, with the real port where 0 was asked for. */
+  /** Bound addresses, with the real port if 0 was requested. */
   readonly addresses: string[] = [];
 
   constructor(private readonly options: ServerOptions) {
@@ -116,7 +116,7 @@ export class HostlerServer {
     this.#calls = new OpenCalls(options.limits);
     this.#answers = new FairRoom(options.limits.answerBytes);
     this.#denials = new Throttle(Date.now, options.limits.denialsPerSecond);
-    // Every call that is open listens: Node takes more than ten for a leak, and says so in the log.
+    // Every open call adds a listener: Node reports more than ten as a leak, in the log.
     setMaxListeners(0, this.#closing.signal);
   }
 
@@ -131,15 +131,15 @@ export class HostlerServer {
     this.#setHealth('SERVING');
   }
 
-  /** From now on health checks say NOT_SERVING; calls go on. */
+  /** From now on health checks return NOT_SERVING; calls continue. */
   beginDrain(): void {
     this.#setHealth('NOT_SERVING');
   }
 
-  /** Ends what still streams, then everything. */
+  /** Ends open streams, then everything else. */
   async close(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
-    // Operations that have just ended still tell their callers so.
+    // Calls whose operations have just ended get their answers.
     for (let waited = 0; !this.#calls.calls.empty && waited < LAST_ANSWERS_MS; waited += LOOK_EVERY_MS)
       await sleep(LOOK_EVERY_MS);
     this.#closing.abort(new HostlerError('SHUTTING_DOWN', 'the daemon is stopping'));
@@ -167,7 +167,7 @@ export class HostlerServer {
       return authority().identify(names);
     });
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-    // A session comes into being while its connection is injected.
+    // A session is created while its connection is injected.
     let entering: Socket | undefined;
     watchSessions(server, (session) => {
       const socket = entering;
@@ -221,14 +221,14 @@ export class HostlerServer {
     const shapes = this.#shapes;
     const server = new BoundedServer(shapes, {
       'grpc.max_concurrent_streams': limits.streamsPerConnection,
-      // Of any RPC; each has its own, which is asked first.
+      // The limit of any RPC; each has its own, which is checked first.
       'grpc.max_receive_message_length': Math.max(...[...shapes.values()].map(messageBytes)),
       'grpc-node.max_session_memory': MAX_SESSION_MEMORY_MIB,
       'grpc.keepalive_time_ms': KEEPALIVE_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_connection_idle_ms': IDLE_MS,
       interceptors: [
-        // First: it looks at the bytes of grpc-js' own call, which the others are wrapped around.
+        // First: it observes the bytes of grpc-js' own call, which the other interceptors wrap.
         limitCalls(this.#calls, {
           whoIs: (peer) => whoIs(peer).name,
           messageBytes: (path) => messageBound(shapes, path),

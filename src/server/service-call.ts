@@ -1,4 +1,4 @@
-/** What every call goes through: its caller, its role, its end, its line in the log. */
+/** The steps of every call: its caller, its role, its end, its line in the log. */
 import { Metadata, status } from '@grpc/grpc-js';
 import type { Held } from '../domain/budgets/fair-room.js';
 import { withinSpan } from '../domain/model/current-work.js';
@@ -16,8 +16,8 @@ import type { Call, CallContext, AdmittedCall } from './call.js';
 const DENIALS: readonly Code[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED'];
 
 /**
- * An error as grpc-js sends it, with google.rpc details. Nothing that it holds keeps it from being
- * sent.
+ * An error in the form that grpc-js sends, with google.rpc details. Nothing in the error can
+ * prevent that it is sent.
  */
 export function wireError(error: HostlerError): { code: status; details: string; metadata: Metadata } {
   const { message, ...rest } = toStatus(error);
@@ -27,9 +27,9 @@ export function wireError(error: HostlerError): { code: status; details: string;
 }
 
 /**
- * Runs one call: finds out whose it is and whether it is allowed, works, writes it down. The work
- * puts the answer into bytes too: what cannot be sent is a failure like any other. What is thrown
- * comes back as an error.
+ * Runs one call: identifies the caller, checks its rights, does the work, and logs the call. The
+ * work also serialises the answer: an answer that cannot be sent is a failure like any other. A
+ * thrown error is returned.
  */
 export function serveCall(
   rpc: Rpc,
@@ -93,8 +93,8 @@ async function serveWithin(
 }
 
 /**
- * grpc-js (1.14) says `cancelled` at every end: when the last byte of the answer is on its way, or
- * the stream is gone.
+ * grpc-js (1.14) emits `cancelled` at every end: when the last byte of the answer is sent, or the
+ * stream is gone.
  */
 function giveWhenRead(room: Held, call: Call): void {
   if (call.cancelled) room.give();
@@ -102,8 +102,8 @@ function giveWhenRead(room: Held, call: Call): void {
 }
 
 /**
- * Every call that changes something, and every denial, unless those of its caller are too many:
- * then it answers so.
+ * Audits every call that changes something, and every denial, unless the caller has too many: then
+ * the return value says so.
  */
 async function auditEnd(
   seen: AuthorizedCall,
@@ -122,8 +122,8 @@ async function auditEnd(
 }
 
 /**
- * Tells when the caller goes, its deadline passes or the server ends. Returns what to call when the
- * call is over.
+ * Reports when the caller disconnects, its deadline passes or the server ends. Returns a function
+ * to call when the call is over.
  */
 function onLeaving(call: Call, closing: AbortSignal, leave: (reason: unknown) => void): () => void {
   const onCancelled = () => {
@@ -141,7 +141,10 @@ function onLeaving(call: Call, closing: AbortSignal, leave: (reason: unknown) =>
   };
 }
 
-/** A caller's own clock began when it sent the call: it leaves so much before ours says so. */
+/**
+ * A caller's own clock started when it sent the call: it gives up this much before the server's
+ * clock says so.
+ */
 const EARLY_MS = 100;
 
 function goneReason(call: Call): HostlerError {

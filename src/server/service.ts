@@ -1,4 +1,4 @@
-/** Generated services and our handlers as what grpc-js serves. */
+/** Adapts generated services and the handlers to grpc-js. */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
@@ -47,7 +47,7 @@ export function implement<S extends ServiceDefinition>(
           facts: { rpc: rpc.name },
         });
       };
-      // Requests that stream in are not read: the answer comes at once.
+      // Streamed requests are not read: the answer is sent at once.
       return [
         method,
         responseStream && !requestStream ? serveStream(rpc, missing, context) : serveUnary(rpc, missing, context),
@@ -57,17 +57,17 @@ export function implement<S extends ServiceDefinition>(
 }
 
 /**
- * For a reset that comes behind the end of a stream: both come in one piece, or in two that follow
- * each other.
+ * Time to wait for a reset after the end of a stream: both arrive in one chunk, or in two
+ * consecutive ones.
  */
 const AFTER_END_MS = 5;
 
-/** An RPC, and how its answers become bytes. */
+/** An RPC, and how its answers are serialised. */
 interface Served extends Rpc {
   readonly encode: (answer: unknown) => Buffer;
 }
 
-// The generated definition says which kind a handler is; its types were checked where it was
+// The generated definition tells the kind of a handler; its types were checked where it was
 // written.
 interface Kind {
   readonly requestStream: boolean;
@@ -113,15 +113,14 @@ function serveClientStream(rpc: Served, handler: ClientStream<unknown, unknown>,
   };
 }
 
-/** A status is always sent, also when the line about the call could not be written. */
+/** A status is always sent, also if the log line of the call could not be written. */
 function ended(served: Promise<HostlerError | undefined>, send: (failure: HostlerError | undefined) => void): void {
   void served.catch(asHostlerError).then(send);
 }
 
 /**
- * The requests up to the caller's own end; a stream that breaks off before that is an error, never
- * an end, and so is one in which nothing comes for too long while the handler waits for it
- * (CALLER_DEADLINE).
+ * The requests up to the caller's own end. A stream that breaks off before is an error, never an
+ * end; so is one without a message for too long while the handler waits for it (CALLER_DEADLINE).
  */
 async function* readRequests(
   call: ServerReadableStream<unknown, unknown>,
@@ -151,7 +150,7 @@ async function* readRequests(
   } finally {
     clearTimeout(timer);
   }
-  // Node's clients end a stream that they reset, and the reset comes right behind.
+  // Node's clients end a stream that they reset; the reset follows immediately.
   await sleep(AFTER_END_MS);
   caller.signal.throwIfAborted();
 }
@@ -161,8 +160,7 @@ function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, conte
     const served = serveCall(rpc, call, context, async ({ caller, leave }) => {
       let read: Promise<void> | undefined;
       for await (const message of handler(call.request, caller)) {
-        // A slow reader stops the generator here, with one message that is on its way and one that
-        // is made meanwhile.
+        // A slow reader stops the generator here, with one message being sent and one being built.
         const bytes = rpc.encode(message);
         await read;
         read = call.write(bytes) ? undefined : drained(call, caller.signal, leave, context.unreadMs);
@@ -178,8 +176,8 @@ function serveStream(rpc: Served, handler: ServerStream<unknown, unknown>, conte
 }
 
 /**
- * Fails with the signal's reason, or WATCHER_TOO_SLOW when nothing at all is read: such a caller
- * counts as gone.
+ * Fails with the signal's reason, or with WATCHER_TOO_SLOW if nothing at all is read: such a caller
+ * counts as disconnected.
  */
 async function drained(
   call: ServerWritableStream<unknown, unknown>,
@@ -188,7 +186,7 @@ async function drained(
   unreadMs: number,
 ) {
   const unread = new AbortController();
-  // A timeout's signal would stay until its time, however soon the caller reads.
+  // A timeout signal would exist until its time, however soon the caller reads.
   const timer = setTimeout(() => {
     unread.abort();
   }, unreadMs);

@@ -7,7 +7,7 @@ import { makeFolder } from '../file-io/make-folder.js';
 /** sun_path holds 108 bytes with its NUL; bindAsync reports success for more. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-/** Who may connect is who may write to the socket. */
+/** Only users who may write to the socket can connect. */
 export interface SocketOwner {
   /** Unset: the daemon's own. */
   readonly uid?: number;
@@ -15,7 +15,7 @@ export interface SocketOwner {
   readonly mode: number;
 }
 
-/** A socket that cannot be had, in words for the operator. */
+/** A socket that cannot be created, with a message for the operator. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
@@ -23,7 +23,7 @@ export class ListenError extends Error {
 const WHAT = 'the socket (server.listen)';
 
 /**
- * Makes room for a socket: creates its folder, removes what a dead daemon left, refuses one on
+ * Prepares a socket path: creates its folder, removes the socket of a dead daemon, refuses one on
  * which a process answers. Fails with ListenError, OwnFileError.
  */
 export async function prepareSocket(path: string): Promise<void> {
@@ -46,7 +46,7 @@ export async function prepareSocket(path: string): Promise<void> {
   });
 }
 
-/** Gives the socket its owner, then opens it to whom its mode lets in. Fails with OwnFileError. */
+/** Gives the socket its owner, then the mode that allows connections. Fails with OwnFileError. */
 export async function protectSocket(path: string, { uid = -1, gid = -1, mode }: SocketOwner): Promise<void> {
   await ownFile('the owner and mode of the socket (listeners)', path, async () => {
     if (uid !== -1 || gid !== -1) await chown(path, uid, gid);

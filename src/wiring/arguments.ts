@@ -3,12 +3,12 @@ import { parseArgs } from 'node:util';
 const DEFAULT_CONFIG = '/etc/hostler/hostler.toml';
 export const USAGE = `usage: hostlerd [--config FILE] [--check-config | --show-config | --doctor [--json] | --version |\n                --list-folders | --remove-folders-of AGENT [--force]]\n`;
 
-/** The daemon was called in a way that it does not know. */
+/** The daemon was called with unknown arguments. */
 export class ArgumentsError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** The words of the command line. Fails with UsageError. */
+/** The arguments of the command line. Fails with UsageError. */
 export function parseArguments() {
   try {
     return parseArgs({

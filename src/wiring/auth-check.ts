@@ -1,5 +1,5 @@
 /**
- * Part of the command's composition root: explains a decision of the daemon's, by its configuration
+ * Part of the command's composition root: explains a decision of the daemon, from its configuration
  * and with its own functions.
  */
 import { type Config } from '../adapters/config/config.js';
@@ -11,7 +11,7 @@ import { farEndOf } from '../handlers/access-request.js';
 import { RPC_TABLE, type RpcRow } from '../handlers/rpc-table.js';
 import { loadConfig } from './load-config.js';
 
-/** Undefined when there is no such RPC. Fails with ConfigError. */
+/** Undefined if there is no such RPC. Fails with ConfigError. */
 export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | undefined> {
   const found = findRow(question.method);
   if (found === undefined) return undefined;
@@ -50,8 +50,8 @@ export async function authCheck(question: AuthQuestion): Promise<AuthVerdict | u
 }
 
 /**
- * What the daemon says of a place that the role may touch: a root or pool must be there, be for the
- * role, and be writable.
+ * The daemon's objection to a place that the role may use: a root or pool must exist, be open to
+ * the role, and be writable.
  */
 function whyUnfit({ address, need }: RequestedPlace, role: string, { roots, pools }: Config): string | undefined {
   if (isRbd(address)) {
@@ -62,7 +62,7 @@ function whyUnfit({ address, need }: RequestedPlace, role: string, { roots, pool
     if (pool.roles?.includes(role) === false) return `${address} is not for role ${role}`;
     return need === 'write' && pool.access === 'read-only' ? `${address} is in a pool that is read-only` : undefined;
   }
-  // Of roots in roots the inner one counts.
+  // Of nested roots the inner one counts.
   const [root] = roots
     .filter(({ path }) => isBelow(address, path))
     .sort((one, other) => other.path.length - one.path.length);
@@ -82,7 +82,10 @@ function findRow(name: string): { service: string; method: string; row: RpcRow }
   return undefined;
 }
 
-/** One path stands for every address of the request; several stand for them in their order. */
+/**
+ * A single path is used for every address of the request; several are used for the addresses in
+ * their order.
+ */
 function placesFor({ addresses }: RpcRow, paths: readonly string[]): (RequestedPlace & { field: string })[] {
   return Object.entries(addresses).flatMap(([field, need], index) => {
     const address = paths.length === 1 ? paths[0] : paths[index];

@@ -1,6 +1,6 @@
 /**
- * The part of the composition root that works by itself: it removes what is too old, too much, or
- * free at last.
+ * The part of the composition root that works in the background: it removes data that is too old,
+ * exceeds a limit, or is no longer used.
  */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { RbdBases } from '../adapters/rbd/rbd-bases.js';
@@ -8,7 +8,7 @@ import type { ImageCache } from '../domain/cache/image-cache.js';
 import type { ResumableLeftovers } from '../domain/operations/recovery/resumable-leftovers.js';
 import type { Resources } from './resources.js';
 
-/** Between two looks for resume entries that are due. */
+/** Interval of looking for expired resume entries. */
 const EXPIRY_INTERVAL_MS = 60_000;
 
 const HOUR_MS = 3_600_000;
@@ -32,10 +32,10 @@ export function backgroundWork(resources: Resources, needs: BackgroundNeeds): re
   ];
 }
 
-/** Resume entries and cached images that are too old or too many go, now and every minute. */
+/** Removes resume entries and cached images that are too old or too many, now and every minute. */
 function expiry({ journal, log }: Resources, { keptWork, imageCache }: BackgroundNeeds) {
   const expire = async () => {
-    // What cannot be recorded is not removed.
+    // A removal that cannot be recorded is not made.
     if (!journal.writable) return;
     const removed = await keptWork.expire(({ operationId }, error) =>
       log.error('a resume entry could not be removed', { operation_id: operationId, cause: errorText(error) }),
@@ -55,7 +55,7 @@ function expiry({ journal, log }: Resources, { keptWork, imageCache }: Backgroun
   };
 }
 
-/** Work in the background, now and every hour. */
+/** Background work, now and every hour. */
 function hourly(whenItFails: string, log: Log, work: () => Promise<void>) {
   return {
     start() {
@@ -68,17 +68,14 @@ function hourly(whenItFails: string, log: Log, work: () => Promise<void>) {
   };
 }
 
-/** Bases in pools that nobody needs any more go: to ask costs their cluster some questions each. */
+/** Removes unused bases from pools; each check costs their cluster some queries. */
 async function expireBases({ config, log }: Resources, { bases }: BackgroundNeeds): Promise<void> {
   const removed = await bases.expire(config.cache.max_age_hours * HOUR_MS);
   if (removed.length > 0) log.info('evicted', { removed });
   log.debug('looked at bases');
 }
 
-/**
- * Files of the cache that no fetch uses any more go when it is known that no image is backed by
- * them.
- */
+/** Removes cached files that were set aside, once it is known that no image is backed by them. */
 async function discardSetAside({ log, journalMovedAside }: Resources, { imageCache }: BackgroundNeeds): Promise<void> {
   if (journalMovedAside) return;
   const { items, freedBytes } = await imageCache.eviction.discardSetAside();

@@ -1,4 +1,4 @@
-/** Part of the composition root: who may call, as the configuration says. */
+/** Part of the composition root: the callers in the configuration. */
 import { realpath } from 'node:fs/promises';
 import { speaksTls } from '../adapters/config/access-config.js';
 import { ConfigError, type Config } from '../adapters/config/config.js';
@@ -36,8 +36,7 @@ export async function listenersOf(config: Config, runner: ProcessRunner): Promis
 }
 
 /**
- * A caller by name: of a certificate, or of an address where callers come in the clear, such as
- * `local`.
+ * A caller by name: from a certificate, or the identity of an address without TLS, such as `local`.
  */
 export async function identify(name: string, config: Config): Promise<Identity> {
   const roles = await rolesOf(config);
@@ -51,7 +50,7 @@ function allListeners({ server, listeners }: Config): Config['listeners'] {
   return [...server.listen.map((address) => ({ address, mode: '0660' })), ...listeners];
 }
 
-/** In the clear there is no name to know a caller by: the place where it calls is its name. */
+/** Without TLS callers have no names: the address that they call is their identity. */
 function clearIdentity(
   { address, role }: Config['listeners'][number],
   { server }: Config,
@@ -65,7 +64,7 @@ function clearIdentity(
   };
 }
 
-/** Whom the configuration names. */
+/** The authority built from the configuration. */
 async function authorityOf(config: Config): Promise<Authority> {
   const roles = await rolesOf(config);
   return new Authority(
@@ -81,8 +80,8 @@ async function authorityOf(config: Config): Promise<Authority> {
 }
 
 /**
- * Whom the configuration names now; `reload` reads the file again, and leaves the old in force when
- * it cannot be used.
+ * The current authority; `reload` reads the file again, and keeps the old one if the file cannot be
+ * used.
  */
 export async function reloadingAuthority(config: Config, file: string, log: Log) {
   let current = await authorityOf(config);
@@ -137,10 +136,10 @@ function roleNamed(name: string, roles: ReadonlyMap<string, Role>): Role {
   return role;
 }
 
-/** Places by the names that were given and, where those lead through links, by their real ones. */
+/** Places by the given names and, if those lead through links, also by their real paths. */
 async function placesOf(places: readonly string[]): Promise<string[]> {
   const real = await Promise.all(
-    // What is not there now has no other name.
+    // A path that does not exist now has no other name.
     places.filter((place) => place.startsWith('/')).map((place) => realpath(place).catch(() => place)),
   );
   return [...new Set([...places, ...real])];

@@ -1,6 +1,6 @@
 /**
- * What `hostlerd --check-config` looks at: everything that would stop the start, without changing
- * anything.
+ * The checks of `hostlerd --check-config`: everything that would prevent the start, without
+ * changing anything.
  */
 import { constants, type Stats } from 'node:fs';
 import { access, lstat, realpath, stat } from 'node:fs/promises';
@@ -16,7 +16,7 @@ import { HostlerError } from '../domain/model/errors.js';
 import { whyRefused } from '../domain/model/own-files.js';
 import { TlsFilesBroken } from '../protocol/certificate-files.js';
 
-/** What is wrong with a place; undefined: nothing. Fails as the system does. */
+/** What is wrong with a place; undefined: nothing. Fails with system errors. */
 type Look = (path: string) => Promise<string | undefined>;
 
 interface Place {
@@ -26,8 +26,8 @@ interface Place {
 }
 
 /**
- * Every problem in a line of its own; none: the daemon would start. A place that does not answer is
- * one: the start would wait for it.
+ * Every problem on its own line; empty: the daemon would start. A place that does not answer is a
+ * problem: the start would wait for it.
  */
 export async function problemsOf(config: Config, runner: ProcessRunner): Promise<readonly string[]> {
   const { limits, tls } = config;
@@ -77,21 +77,21 @@ async function folder(what: string, path: string): Promise<string | undefined> {
   }
 }
 
-/** What is there already is a file, or something that can be written like one. */
+/** An existing entry must be a file, or something that can be written like one. */
 async function noFolder(what: string, path: string): Promise<string | undefined> {
   const found = await thereAt(path);
   return found?.isDirectory() === true ? `${what}: ${path} is a folder` : undefined;
 }
 
-/** Only a socket of an earlier start gives way. */
+/** Only a socket of an earlier start may be replaced. */
 async function socket(what: string, path: string): Promise<string | undefined> {
   const found = await thereAt(path);
   return found === undefined || found.isSocket() ? undefined : `${what}: ${path} exists and is no socket`;
 }
 
-/** Undefined where nothing is there, or where the path cannot be read. */
+/** Undefined if nothing exists there, or if the path cannot be read. */
 function thereAt(path: string): Promise<Stats | undefined> {
-  // What cannot be read is reported as a problem of the folder.
+  // A path that cannot be read is reported as a problem of the folder.
   return lstat(path).catch(() => undefined);
 }
 
@@ -102,7 +102,8 @@ function sockets({ server, listeners }: Pick<Config, 'server' | 'listeners'>): s
 }
 
 /**
- * It is made at the first start, so what is there of its path must be a folder that may be written.
+ * The folder is created at the first start, so the existing part of its path must be a writable
+ * folder.
  */
 async function folderToBe(what: string, path: string): Promise<string | undefined> {
   try {
@@ -136,7 +137,7 @@ async function certificates(config: Config, looks: PathLooks): Promise<string | 
   }
 }
 
-/** Users and groups of sockets. */
+/** Checks the users and groups of sockets. */
 async function owners(config: Config, runner: ProcessRunner): Promise<string | undefined> {
   try {
     await listenersOf(config, runner);

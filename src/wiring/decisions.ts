@@ -1,5 +1,6 @@
 /**
- * The part of the composition root that comes back to operations that recovery could not decide.
+ * The part of the composition root that tries again to determine the outcome of operations that
+ * recovery could not decide.
  */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Operations } from '../domain/operations/engine.js';
@@ -8,7 +9,7 @@ import { decideOutcomes, type RecoveryPorts } from '../domain/operations/recover
 
 const LOOK_AGAIN_MS = 2000;
 
-/** Looks again, and again, until each is decided. */
+/** Tries repeatedly until each is decided. */
 export function decisions(
   undecided: readonly OperationRecord[],
   recovery: RecoveryPorts,
@@ -25,7 +26,7 @@ export function decisions(
   const start = () => {
     if (left.length === 0) return;
     setTimeout(() => {
-      // Such as a journal whose disk fails now.
+      // For example a journal whose disk fails now.
       const failed = (error: unknown) => log.error('an operation cannot be decided', { cause: errorText(error) });
       void look().catch(failed).then(start);
     }, LOOK_AGAIN_MS).unref();

@@ -1,6 +1,6 @@
 /**
- * The second half of the composition root: adapters and domain, put together as the configuration
- * says.
+ * The second half of the composition root: connects adapters and domain according to the
+ * configuration.
  */
 import { monotonicFactory } from 'ulid';
 import { release } from 'node:os';
@@ -55,13 +55,13 @@ import type { CommandRule } from '../domain/ports/commands.js';
 import type { Resources } from './resources.js';
 
 /**
- * Tools of calls that only look, at work at once. Each takes a processor, so one caller's share is
- * half of what it is elsewhere.
+ * Limit of running calls with tools that only read. Each uses a processor, so one caller's share is
+ * half of the usual one.
  */
 const READING_CALLS = 32;
 
 /**
- * Makes the engine, the services and what runs beside them out of the opened resources. Starts
+ * Creates the engine, the services and the background work from the opened resources. Starts
  * nothing.
  */
 export function assemble(resources: Resources) {
@@ -74,7 +74,7 @@ export function assemble(resources: Resources) {
     paths,
     targets,
     trees: engine.trees,
-    // What the journal of a copied state folder names is another daemon's, which may live.
+    // The journal of a copied state folder names processes of another daemon, which may be running.
     orphans: state.former === undefined ? new ProcessOrphans() : NO_ORPHANS,
     resumes,
     resumesAfterRestart: (record) => state.former === undefined && operations.resumesAfterRestart(record),
@@ -98,7 +98,7 @@ export function assemble(resources: Resources) {
   const background = [
     index,
     overcommit,
-    // Nobody reads the figures elsewhere.
+    // Without the HTTP server the figures are not used.
     ...(resources.config.server.http === '' ? [] : [watches.roots, watches.pools]),
     ...backgroundWork(resources, { ...engine, imageCache: engine.fetching.imageCache }),
   ];
@@ -106,7 +106,7 @@ export function assemble(resources: Resources) {
   return { operations, handlers, recovery, targets, background, scope };
 }
 
-/** The operations engine and what it works with. */
+/** The operations engine and its ports. */
 function assembleEngine(resources: Resources) {
   const { config, log, runner, journal, touched, rawDisks, resumes, metrics } = resources;
   const { limits, debug } = config;
@@ -171,19 +171,19 @@ function loggedStep(log: Log, { step }: Failpoints): Step {
 
 type Engine = ReturnType<typeof assembleEngine>;
 
-/** What this daemon serves of the parts of the contract that not every daemon serves. */
+/** The optional parts of the contract that this daemon serves. */
 function featuresOf({ commands, pools, tls }: Config): Feature[] {
   const isConfigured = { commands: commands.length > 0, pools: pools.length > 0, agents: tls !== undefined };
   return [...FEATURES, ...(['commands', 'pools', 'agents'] as const).filter((feature) => isConfigured[feature])];
 }
 
-/** What the system says of this host. */
+/** Facts about this host from the system. */
 function hostOf({ config, runner }: Resources, { localPaths, scope }: Engine): LinuxHost {
   const pathLooks = new PathLooks(config.limits.root_patience_ms);
   return new LinuxHost(localPaths, config.iscsi_initiator_file, tryTool(runner), scope, pathLooks);
 }
 
-/** What the services are made of, beside the engine. */
+/** Everything for the services except the engine. */
 function assembleHandlers(resources: Resources, engine: Engine, host: LinuxHost) {
   const { config, runner, folders, state, roots, ownFolders, devices, version, touched, rawDisks } = resources;
   const { operations, space, overcommit, owners } = engine;

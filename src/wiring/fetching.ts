@@ -1,4 +1,4 @@
-/** The part of the composition root that fetching images stands on. */
+/** The part of the composition root for fetching images. */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
@@ -35,7 +35,7 @@ interface FetchNeeds extends Pick<Storage, 'paths' | 'files' | 'reflink' | 'tool
   readonly foreignLimits: ToolLimits;
 }
 
-/** Everything that fetching has beside what other verbs have, the cache with it. */
+/** The adapters of fetching, including the cache. */
 export function assembleFetch({ config, runner, cache, cacheFolder, roots }: Resources, needs: FetchNeeds) {
   const { operations, metrics, foreignLimits, ...ports } = needs;
   const own = {
@@ -99,8 +99,8 @@ function tokenOf({ endpoint, token_file: file }: Config['fetch']['glance']): Con
 const END_OF_CERTIFICATE = '-----END CERTIFICATE-----';
 
 /**
- * Whom servers may be certified by: Node's list, or the system's, and who is in the file. Fails
- * with ConfigError.
+ * CAs for server certificates: Node's list, or the system's, and those in the file. Fails with
+ * ConfigError.
  */
 export function authoritiesOf({ ca_file: file, system_ca: system }: Config['fetch']): {
   readonly ca?: readonly string[];
@@ -120,8 +120,8 @@ function proxyOf({ proxy, no_proxy: spared, ...fetch }: Config['fetch']): ProxyR
 }
 
 /**
- * What is no entry of such a list is none in the variables either, as others read them; the
- * configuration refuses it.
+ * Invalid entries of the proxy variables are ignored, as other programs do; the configuration
+ * refuses them.
  */
 function hostsOf(texts: readonly string[]): readonly HostPattern[] {
   return texts.map(parseHostPattern).filter((pattern) => pattern !== undefined);

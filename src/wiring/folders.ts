@@ -1,7 +1,4 @@
-/**
- * The part of the composition root that opens the folders in which the daemon works, its own and
- * its roots.
- */
+/** The part of the composition root that opens the daemon's own folders and its roots. */
 import { realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CacheFolder } from '../adapters/files/cache-folder.js';
@@ -26,9 +23,9 @@ import type { CacheIndex } from '../domain/cache/cache-index.js';
 import type { Resources } from './resources.js';
 
 /**
- * The state folder, the roots, and the lock that says that this agent lives. An id that another
- * daemon has too, because the state folder is a copy of its, is given up for a new one. Fails with
- * ConfigError, OwnFileError, StateFolderBusy, StateFolderBroken.
+ * Opens the state folder and the roots, and takes the lock that shows that this agent is running.
+ * If the state folder is a copy of another daemon's, its agent id is replaced by a new one. Fails
+ * with ConfigError, OwnFileError, StateFolderBusy, StateFolderBroken.
  */
 export async function openFolders(config: Config, runner: ProcessRunner, log: Log) {
   const identity = await hostIdentity();
@@ -54,7 +51,7 @@ export async function openFolders(config: Config, runner: ProcessRunner, log: Lo
   return { state, folderSet, agentLocks, lockQuery, rootMounts };
 }
 
-/** Roots of files, as they are configured. Fails with ConfigError. */
+/** The configured roots of files. Fails with ConfigError. */
 export function openFileRoots(config: Config, events?: RootEvents): Promise<Root[]> {
   return openRoots(configuredRoots(config, 'files'), config.limits.root_patience_ms, events);
 }
@@ -97,7 +94,7 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
   const ownFolders = [{ realPath: stateFolder, identity: { device, inode } }, cacheFolder];
   const own = { roots: [...files], devices: { roots: devices, nodes }, cacheFolder, ownFolders, instancesFolder };
   if (around === undefined) return { ...own, closedFolders: [stateFolder] };
-  // A user who may write there could replace what is there.
+  // A user who may write there could replace the cached files.
   if (!around.trusted) return { ...own, closedFolders: [stateFolder, cacheFolder.realPath] };
   const { attributes } = around;
   const asRoot = { path: cacheFolder.realPath, access: 'read-only', trusted: true, attributes, kept: true } as const;
@@ -109,8 +106,8 @@ async function openAllRoots(config: Config, stateFolder: string, log: Log): Prom
 }
 
 /**
- * The cache's folder. In a root it is a root of its own, in which callers make and remove nothing,
- * and images may be backed by it.
+ * The cache's folder. Inside a root it becomes a separate root, in which callers create and remove
+ * nothing, and which may hold the bases of images.
  */
 async function openCache(
   { cache, instances_path: instances, limits }: Config,
@@ -138,7 +135,7 @@ async function openCache(
   return { cacheFolder, around, instancesFolder };
 }
 
-/** What a path is when it is there; itself where it is not. */
+/** The real path if it exists; otherwise the path itself. */
 function realest(path: string): Promise<string> {
   return realpath(path).catch((error: unknown) => {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errnoOf(error) ?? '')) return path;
@@ -152,7 +149,7 @@ interface CacheNeeds {
   readonly runner: ProcessRunner;
 }
 
-/** The folder is this daemon's from now on. Fails with ConfigError. */
+/** Claims the folder for this daemon. Fails with ConfigError. */
 export async function claimCacheFolder(folder: CacheFolder, { cache, state, runner }: CacheNeeds): Promise<void> {
   const { machine, name } = await hostIdentity();
   const owner = { agent: state.agentId, machine, host: name, state: state.realPath };
@@ -161,7 +158,7 @@ export async function claimCacheFolder(folder: CacheFolder, { cache, state, runn
 
 /**
  * Before any work in the cache: removes folders of operations that ended with an earlier start, and
- * reports unknown ones. A folder that cannot be looked at does not prevent the start: nothing is
+ * reports unknown ones. A folder that cannot be read does not prevent the start: then nothing is
  * removed.
  */
 export async function sweepCache(resources: Resources): Promise<void> {

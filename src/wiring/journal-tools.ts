@@ -1,6 +1,6 @@
 /**
- * Part of the command's composition root: what a journal holds, read from its file while no daemon
- * works with it.
+ * Part of the command's composition root: shows the content of a journal, read from its file while
+ * no daemon uses it.
  */
 import {
   closeSync,
@@ -29,13 +29,14 @@ import type { JournalSurvey } from '../cli/commands/journal-command.js';
 import { endPlace } from '../domain/operations/ends.js';
 import { isThere } from '../file-io/look.js';
 
-/** An operator can put it right. */
+/** An error that an operator can fix. */
 export class JournalToolError extends Error {
   override readonly name = 'JournalToolError';
 }
 
 /**
- * What the system or SQLite refuse says nothing of the journal. Fails with JournalToolError then.
+ * An error of the system or of SQLite is not about the journal's content: it becomes a
+ * JournalToolError.
  */
 async function inWords<T>(path: string, work: () => T | Promise<T>): Promise<T> {
   try {
@@ -64,7 +65,7 @@ async function status(path: string): Promise<readonly JournalSurvey[]> {
   return surveys;
 }
 
-/** Copies what can be read of one journal into a new file. Fails with JournalToolError. */
+/** Copies the readable records of one journal into a new file. Fails with JournalToolError. */
 export async function journalSalvage(from: string, to: string): Promise<JournalSurvey> {
   await inWords(from, () => {
     if (!isThere(from)) throw new JournalToolError(`there is no ${from}`);
@@ -72,7 +73,7 @@ export async function journalSalvage(from: string, to: string): Promise<JournalS
   });
   const database = await inWords(to, () => {
     if (isThere(to)) throw new JournalToolError(`${to} exists: what can be read goes into a new file`);
-    // Of a file that cannot be made SQLite does not say why.
+    // SQLite does not report why a file cannot be created.
     closeSync(openSync(to, 'wx', 0o600));
     return connect(to);
   });
@@ -96,9 +97,10 @@ async function salvageInto(database: DatabaseSync, from: string, to: string): Pr
     file.transaction(() => {
       for (const each of done.setAside) file.keepAside(each);
     });
-    // A daemon that starts with this file must not miss what the old one had counted.
+    // A daemon that starts with this file must not find a smaller number than the old journal had
+    // counted.
     file.countOn(writesIn(join(dirname(to), 'journal.writes')));
-    // Ends that cannot be read may be any of those.
+    // Any of the ends may be among the unreadable records.
     file.transaction(() => {
       file.forgetEnds(endPlace(Math.max(file.latestLife, file.writes) + 1, 0));
     });
@@ -128,9 +130,7 @@ function journalsOf(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/**
- * Works on a copy, so that nothing is changed, not even by what SQLite does when it opens a file.
- */
+/** Works on a copy, because SQLite may change a file when it opens it. */
 async function survey(path: string, take: (write: Write) => void): Promise<JournalSurvey> {
   assertFree(path);
   const states: Record<string, number> = {};
@@ -172,7 +172,7 @@ function ofFile(path: string, take: (write: Write) => void): Read {
   }
 }
 
-/** Everything else is about the disk, or about who asks. */
+/** All other kinds are about the disk, or the user's rights. */
 const SAYS_IT_IS_DAMAGED: readonly TroubleKind[] = ['damaged', 'foreign'];
 
 function problemOf(database: DatabaseSync, path: string): { readonly problem?: string } {
@@ -199,9 +199,9 @@ async function ofLevel(path: string, take: (write: Write) => void): Promise<Read
 }
 
 /**
- * Fails while a daemon works with it: a copy that is made meanwhile may be torn. The daemon's own
- * lock is that of a process which has ended, so it does not show in a container; SQLite's is that
- * of the daemon.
+ * Fails while a daemon uses the journal: a copy that is made meanwhile may be torn. The process
+ * that took the daemon's flock has ended, so that lock is not visible inside a container; SQLite's
+ * lock belongs to the daemon itself.
  */
 function assertFree(path: string): void {
   const folder = dirname(path);

@@ -1,6 +1,6 @@
 /**
  * `hostlerd --list-folders` and `--remove-folders-of`: private folders in the roots whose daemon is
- * gone. No daemon has to run.
+ * gone. They need no running daemon.
  */
 import { join } from 'node:path';
 import type { Config } from '../adapters/config/config.js';
@@ -16,14 +16,16 @@ import { LEFT_FILE, readLeft } from './sweep.js';
 import { ownFile } from '../domain/model/own-files.js';
 import { ownText } from '../file-io/own-text.js';
 
-/** Nothing was removed, or not all of it. */
+/** Nothing was removed, or not everything. */
 export class LeftoverError extends Error {
   override readonly name = 'LeftoverError';
 }
 
 const LIVES: Readonly<Record<Life, string>> = { lives: 'lives', ended: 'has ended', unknown: 'cannot be asked' };
 
-/** A line for each agent: id, folders, bytes, the oldest, and whether its daemon lives. */
+/**
+ * Prints a line for each agent: id, folders, bytes, the oldest, and whether its daemon is running.
+ */
 export async function listFolders(config: Config): Promise<void> {
   const roots = await openFileRoots(config);
   const locks = new AgentLocks(roots, await LockQuery.load());
@@ -45,8 +47,8 @@ export async function listFolders(config: Config): Promise<void> {
 }
 
 /**
- * Removes the private folders of one agent, unless its daemon lives. Of this state folder's own
- * agent only those that were left after its journal was lost. Fails with LeftoverError.
+ * Removes the private folders of one agent, unless its daemon is running. For this state folder's
+ * own agent only those that were left after its journal was lost. Fails with LeftoverError.
  */
 export async function removeFoldersOf(config: Config, agentId: string, force: boolean): Promise<void> {
   const roots = await openFileRoots(config);
@@ -55,7 +57,7 @@ export async function removeFoldersOf(config: Config, agentId: string, force: bo
   const left = (await ownAgentId(config.state_dir)) === agentId ? await ownLeft(config.state_dir) : undefined;
   const isMeant = (folder: PrivateFolder) =>
     folder.agentId === agentId && (left === undefined || left.has(folder.operationId));
-  // First all are looked at: nothing goes while one of them says that the daemon lives.
+  // All are checked first: nothing is removed if one of them shows that the daemon is running.
   let life = roots.map(({ realPath }) => locks.lifeIn(realPath, agentId)).reduce(worse, 'ended');
   const look = (folder: PrivateFolder) => {
     if (isMeant(folder)) life = worse(life, locks.lifeIn(folder.parentPath, agentId));
@@ -75,7 +77,7 @@ export async function removeFoldersOf(config: Config, agentId: string, force: bo
   await walk(roots, remove, force);
 }
 
-/** @param force go on although something cannot be looked at */
+/** @param force continue although something cannot be read */
 async function walk(
   roots: readonly Root[],
   visit: (folder: PrivateFolder) => Promise<void>,

@@ -1,21 +1,21 @@
-/** The limits of the configuration in the units of the domain and the adapters. */
+/** Converts the limits of the configuration to the units of the domain and the adapters. */
 import type { Config } from '../adapters/config/config.js';
 import { tighter, type ToolLimits } from '../adapters/process/tool-call.js';
 import { Slots, type SlotWatch } from '../domain/operations/resources/slots.js';
 
-/** Enough exports for a host whose neighbours all pull at once. */
+/** Enough for a host whose neighbours all pull at once. */
 const RUNNING_EXPORTS = 64;
 
-/** Operations that wait for others take memory and a lock, and hardly anything else. */
+/** Operations that wait for others use memory and a lock, and hardly anything else. */
 const OPEN_OPERATIONS = 64;
 
-/** The same for uploads, which may be left open for `uploads.expire_hours`. */
+/** The same for uploads, which may stay open for `uploads.expire_hours`. */
 const OPEN_UPLOADS = 64;
 
-/** At work at once. Most read an image by a tool, which takes a processor. */
+/** Limit of running plans. Most read an image with a tool, which uses a processor. */
 const PLANS = 8;
 
-/** How many operations of each kind may be at work or wait. */
+/** How many operations of each kind may run or wait. */
 export function slotsOf(limits: Config['limits'], watch: SlotWatch): Slots {
   const most = {
     running: {
@@ -34,7 +34,7 @@ export function slotsOf(limits: Config['limits'], watch: SlotWatch): Slots {
   return new Slots(most, watch);
 }
 
-/** A tool that is ended, and a filesystem that answers at all, are back within it. */
+/** A tool that is ended, and any filesystem that answers, return within this time. */
 export function letGoMs({ root_patience_ms: patienceMs, tool_kill_grace_ms: graceMs }: Config['limits']): number {
   return patienceMs + 2 * graceMs;
 }
@@ -44,7 +44,7 @@ export function foreignLimits({ tools, foreign }: Config['limits']): ToolLimits 
   return tighter(toolLimits(tools), toolLimits(foreign));
 }
 
-/** Limits of tools: seconds as milliseconds, what is unset stays unset. */
+/** Limits of tools: seconds as milliseconds; unset ones stay unset. */
 export function toolLimits({
   cpu_seconds,
   address_space_bytes,

@@ -11,7 +11,7 @@ export async function loadConfig(path: string): Promise<Config> {
   return config;
 }
 
-/** Fails with ConfigError, which names each argument of a command that is no pattern. */
+/** Fails with ConfigError, which names each argument of a command that is not a valid pattern. */
 async function assertPatterns({ commands }: Config, path: string): Promise<void> {
   const places = commands.flatMap((command, index) =>
     command.arguments.map((text, place) => ({ text, at: `commands.${String(index)}.arguments.${String(place)}` })),

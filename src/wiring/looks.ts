@@ -1,6 +1,6 @@
 /**
- * What looks at all images of the roots, in threads of its own: for dependants, and for what they
- * may still grow by.
+ * Scans of all images in the roots, in worker threads: for dependants, and for their possible
+ * growth.
  */
 import { join } from 'node:path';
 import { BadFileLog, MOST_BAD_FILES, type BadFile } from '../adapters/index/bad-files.js';
@@ -10,7 +10,7 @@ import { errorText } from '../adapters/telemetry/log.js';
 import { OvercommitWatch } from '../adapters/index/overcommit-watch.js';
 import type { Resources } from './resources.js';
 
-/** Makes the index of images and the watch over sparse ones. They look once they are started. */
+/** Creates the index of images and the watch of sparse images. They scan once they are started. */
 export function assembleLooks(resources: Resources): {
   readonly index: ImageIndex;
   readonly overcommit: OvercommitWatch;
@@ -26,7 +26,7 @@ export function assembleLooks(resources: Resources): {
   return { index: imageIndex(resources, onBad), overcommit: overcommitWatch(resources, onBad) };
 }
 
-/** The inventories of the roots. They look when somebody asks. */
+/** The inventories of the roots. They scan when a request arrives. */
 export function assembleInventory(resources: Resources): Inventories {
   const { config, state, roots, closedFolders, instancesFolder, log } = resources;
   return new Inventories({
@@ -45,7 +45,7 @@ function imageIndex(
 ): ImageIndex {
   return new ImageIndex({
     isRaw: (file) => rawDisks.knows(file),
-    // What lies in others is opened with nothing that it names.
+    // Images in other roots are opened without the files that they name.
     roots: [...roots, ...devices.roots]
       .filter(({ trusted }) => trusted)
       .map((root) => ({

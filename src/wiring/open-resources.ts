@@ -1,4 +1,4 @@
-/** Opens what the daemon stands on. */
+/** Opens the resources of the daemon. */
 import { ConfigError, type Config } from '../adapters/config/config.js';
 import { AuditLog, NO_AUDIT } from '../adapters/telemetry/audit-log.js';
 import { journalLog } from '../adapters/journal/log.js';
@@ -32,8 +32,8 @@ function assertMayBecome({ commands }: Config): void {
 }
 
 /**
- * What everything stands on: the door for processes, the daemon's own folder, the roots, the
- * journal.
+ * Opens the resources that everything else needs: the process runner, the daemon's own folder, the
+ * roots, the journal.
  */
 export async function openResources(config: Config, log: Log): Promise<Omit<Resources, 'mishaps' | 'operationLines'>> {
   assertMayBecome(config);
@@ -100,8 +100,8 @@ async function openAudit(
 }
 
 /**
- * The door for processes, with the sandbox that the configuration wants and the host can make.
- * Fails with ConfigError.
+ * The process runner, with the sandbox that the configuration requires and the host supports. Fails
+ * with ConfigError.
  */
 async function openRunner(config: Config, folders: MemoryFolders, log: Log, metrics: Metrics): Promise<ProcessRunner> {
   const { limits } = config;
@@ -137,7 +137,7 @@ async function openRunner(config: Config, folders: MemoryFolders, log: Log, metr
   return new ProcessRunner({ ...options, refuseForeign: true });
 }
 
-/** Tools run at the priority that the configuration says. */
+/** Runs tools at the configured priority. */
 function priorityPrefix({ nice, ionice }: Config['limits']['tools']): string[][] {
   return [
     ...(nice === undefined ? [] : [['nice', '-n', String(nice)]]),

@@ -1,4 +1,4 @@
-/** What the log, the metrics and the audit say of operations. */
+/** Entries about operations for the log, the metrics and the audit. */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import { countOperation } from './metrics/record.js';
@@ -7,12 +7,12 @@ import { isInternal } from '../domain/model/reasons/reasons.js';
 import type { OperationLog } from '../domain/operations/engine-ports.js';
 import type { OperationRecord } from '../domain/operations/record.js';
 
-/** Tells of each operation that has ended, and of files that could not be removed then. */
+/** Logs each operation that has ended, and files that could not be removed then. */
 export function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): OperationLog {
   return {
     finished(record, cause) {
       countOperation(metrics, record);
-      // Its caller may have gone: then no call tells how it ended.
+      // Its caller may have disconnected: then no call reports how it ended.
       if (record.detached) void audit.end(auditEntry(record));
       const { error, state } = record;
       if (error !== undefined && isInternal(error.reason))
@@ -25,7 +25,7 @@ export function operationLog(log: Log, metrics: Metrics, audit: AuditTrail): Ope
   };
 }
 
-/** An operation as a line of the audit; the time of one without an end is 0 ms. */
+/** An operation as an audit entry; without an end its time is 0 ms. */
 export function auditEntry(record: OperationRecord): AuditEntry {
   const { id, method, caller, requestId, addresses, error, createTime, endTime = createTime } = record;
   return {
@@ -40,7 +40,7 @@ export function auditEntry(record: OperationRecord): AuditEntry {
   };
 }
 
-/** An operation as fields of a line of the log. */
+/** An operation as fields of a log line. */
 export function facts({
   id,
   method,
@@ -53,7 +53,7 @@ export function facts({
   createTime,
   endTime = createTime,
 }: OperationRecord) {
-  // What the caller took upon itself.
+  // Checks that the caller chose to skip.
   const allowed = Object.entries(spec).flatMap(([key, value]) =>
     key.startsWith('allow') && value === true ? [key] : [],
   );

@@ -1,13 +1,13 @@
-/** What a change of the configuration file comes to while the daemon runs. */
+/** The effects of a change of the configuration file while the daemon runs. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../adapters/config/config.js';
 
-/** Sections that a running daemon reads again. Certificates are files of their own. */
+/** Sections that a running daemon reads again. Certificates are separate files. */
 const READ_AGAIN: readonly string[] = ['callers', 'roles'];
 
 /**
- * Names of the settings that differ between two configurations: those of which a running daemon
- * takes the new value, and those that it takes at its next start only.
+ * Names of the settings that differ between two configurations: those whose new value a running
+ * daemon uses, and those that need a restart.
  */
 export function changedSettings(before: Config, now: Config): { taken: string[]; needsRestart: string[] } {
   const olds = new Map<string, unknown>(Object.entries(before));

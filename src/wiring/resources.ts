@@ -25,23 +25,26 @@ export interface Resources {
   readonly runner: ProcessRunner;
   readonly folders: MemoryFolders;
   readonly state: StateFolder;
-  /** Of files. */
+  /** Roots of files. */
   readonly roots: readonly Root[];
   readonly rootMounts: RememberedMounts;
   readonly agentLocks: AgentLocks;
-  /** Real paths of folders that no address reaches; a root in one of them is reached. */
+  /** Real paths of folders that no address reaches; a root inside one of them can be reached. */
   readonly closedFolders: readonly string[];
-  /** Real path of the folder of the instances, where it is there. */
+  /** Real path of the folder of the instances, if it exists. */
   readonly instancesFolder: string;
-  /** The state folder and the cache's. */
+  /** The state folder and the cache folder. */
   readonly ownFolders: readonly OwnFolder[];
-  /** Of block devices, and where their links may lead: /dev. Unset where there are none. */
+  /**
+   * Roots of block devices, and the folder that their links may lead to: /dev. Unset if there are
+   * none.
+   */
   readonly devices: { readonly roots: readonly Root[]; readonly nodes: Root | undefined };
   readonly journal: JournalStore;
   /**
-   * At this start the journal was moved aside, or something in it could not be read: it does not
-   * know everything that is ours, and nothing may be removed in this life of the daemon because the
-   * journal does not know it.
+   * At this start the journal was moved aside, or some record could not be read: its knowledge is
+   * incomplete, and in this life of the daemon nothing may be removed because it is missing in the
+   * journal.
    */
   readonly journalMovedAside: boolean;
   readonly version: string;
@@ -53,10 +56,10 @@ export interface Resources {
   readonly audit: AuditTrail;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
-  /** What the process has come through, for the metrics. */
+  /** Counters of the process's mishaps, for the metrics. */
   readonly mishaps: () => Mishaps;
   readonly operationLines: OperationLines;
-  /** Unset where the host cannot be asked for the locks of one file. */
+  /** Unset if the host does not support queries for the locks of one file. */
   readonly lockQuery: LockQuery | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** The life of a daemon: it opens, recovers, serves, and stops. */
+/** The life of a daemon: it opens its resources, recovers, serves, and stops. */
 import { closeInherited } from '../adapters/linux/inherited-fds.js';
 import type { Config } from '../adapters/config/config.js';
 import { certificatesOf, listenersOf, reloadingAuthority } from './callers.js';
@@ -29,10 +29,10 @@ import { isInternal } from '../domain/model/reasons/reasons.js';
 import type { Paths } from '../domain/ports/paths.js';
 import { openResources } from './open-resources.js';
 
-/** For what is left of the log at the end. */
+/** Time for the last lines of the log at the end. */
 const LAST_LINES_MS = 1000;
 
-/** What is the whole process's affair, before anything else is opened. */
+/** Settings of the whole process, made before anything else is opened. */
 function installProcessHandlers(level: string) {
   const sink = new LogSink(process.stdout.fd);
   const operationLines = new KeptOperationLines(Date.now);
@@ -47,7 +47,7 @@ function installProcessHandlers(level: string) {
     lastResort.exception(cause);
     if (!stopping.isServing) stopping.stop('an exception before anything was served', 1);
   });
-  // What Node itself has to say is not worth the daemon's end.
+  // A failure to print Node's own messages must not end the daemon.
   process.stderr.on('error', () => undefined);
   stopping.listen();
   const closed = closeInherited();
@@ -62,7 +62,7 @@ function installProcessHandlers(level: string) {
 
 /**
  * Opens, recovers and serves, until a signal stops it. `descriptorFile` has the services for
- * reflection and bounds. Fails as opening does, with the log written.
+ * reflection and request limits. Fails as opening does, with the log written.
  */
 export async function serve(config: Config, file: string, descriptorFile: string): Promise<void> {
   const settled = installProcessHandlers(config.log.level);
@@ -126,7 +126,7 @@ async function start(resources: Resources, file: string, descriptorFile: string,
       () => Promise.resolve(certificates?.close()),
       () => server.close(),
       () => http.close(),
-      // What sends it dies with the daemon.
+      // The process that sends it ends with the daemon.
       () => notified,
       ...closing(resources),
     ],
@@ -137,9 +137,9 @@ async function start(resources: Resources, file: string, descriptorFile: string,
   for (const work of [...background, decisions(undecided, recovery, { operations, log })]) work.start();
 }
 
-/** What a report of a fault needs first. Never rejects. */
+/** The versions for a bug report. Never rejects. */
 async function versionsOf({ version, runner }: Resources) {
-  // A tool that cannot be asked does not keep the daemon from serving: work with it says why.
+  // A tool that does not answer does not prevent the start: work with it reports the cause.
   const said = await tryTool(runner)('qemu-img', '--version').catch(() => undefined);
   const qemu = /version (\S+)/.exec(said ?? '')?.[1] ?? 'not found';
   return { hostler: version, node: process.versions.node, 'qemu-img': qemu, contract: CONTRACT_VERSION };
@@ -157,7 +157,7 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
         ...(operationId === undefined ? {} : { operation_id: operationId }),
         ...(more.length === 0 ? {} : { operation_ids: operationIds }),
       };
-      // What the caller can put right is no error of ours.
+      // An error that the caller can fix is not an error of the daemon.
       if (facts.reason !== undefined && isInternal(facts.reason))
         log.error('call', { ...facts, cause: errorText(cause) });
       else log.info('call', facts);
@@ -171,7 +171,7 @@ function serverLog(log: Log, metrics: Metrics): ServerLog {
   };
 }
 
-/** In this order: each is written to by what is closed before it. */
+/** In this order: each writes to resources that are closed after it. */
 function closing({ audit, journal, cacheFolder, agentLocks, state, tracing }: Resources): RunningServices['close'] {
   return [
     () => audit.close(),
@@ -213,8 +213,8 @@ function wireLimits({ limits }: Config) {
 }
 
 /**
- * Images that a daemon before us began to change in place and did not finish; what has gone since
- * is forgotten.
+ * Reports images that an earlier daemon began to change in place and did not finish; marks of files
+ * that are gone are removed.
  */
 async function reportInterrupted(touched: TouchedImages, paths: Paths, log: Log): Promise<void> {
   for (const mark of touched.all) {

@@ -1,24 +1,23 @@
 /**
- * How the daemon ends: by a signal, or because too much went wrong. In any state it does so in
- * bounded time.
+ * Stops the daemon: by a signal, or after too many errors. In any state it ends in bounded time.
  */
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { Operations } from '../domain/operations/engine.js';
 import { pause } from '../domain/model/async.js';
 
-/** For closing what is open, in all. */
+/** Limit for closing all resources. */
 const CLOSE_MS = 10_000;
 
 export interface RunningServices {
   readonly operations: Operations;
   /**
-   * Running operations get the first, then are cancelled; what has not ended after the second is
-   * left to the next start.
+   * Running operations get the first time, then are cancelled; those that have not ended after the
+   * second are left to the next start.
    */
   readonly times: { readonly graceMs: number; readonly giveUpMs: number };
-  /** Nobody waits for it: tells others that the daemon stops. */
+  /** Not awaited: notifies others that the daemon stops. */
   readonly begin: () => void;
-  /** In this order; one that fails or hangs does not keep the others. */
+  /** Called in this order; one that fails or hangs does not prevent the others. */
   readonly close: readonly (() => Promise<unknown> | undefined)[];
 }
 
@@ -34,8 +33,8 @@ export class Stopping {
   ) {}
 
   /**
-   * From here on a signal stops it: before it serves at once, as nothing is at work that the next
-   * start would not find.
+   * From now on a signal stops the daemon; before it serves, at once, because no work is running
+   * that the next start would not find.
    */
   listen(): void {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.stop(signal, 0));
@@ -49,7 +48,7 @@ export class Stopping {
     this.#serving = serving;
   }
 
-  /** A second call cancels at once what is running. */
+  /** A second call cancels running work at once. */
   stop(signal: string, code: number): void {
     if (this.#stopping) {
       this.log.warn('STOPPING at once', { signal });

@@ -1,4 +1,4 @@
-/** What images are kept in: the adapters of files and of Ceph clusters, behind one port each. */
+/** The storage of images: the adapters of files and of Ceph clusters, behind one port each. */
 import {
   changerOf,
   dependantsOf,
@@ -58,7 +58,7 @@ interface StorageNeeds {
   readonly sweepLog: SweepLog;
 }
 
-/** The ports through which verbs reach images, wherever those are. */
+/** The ports through which verbs access images, in any storage. */
 export function assembleStorage(
   { config, log, runner, state, roots, closedFolders, ownFolders, devices, cacheFolder, lockQuery }: Resources,
   { limits, foreignLimits, owners, index, scope, sweepLog }: StorageNeeds,
@@ -126,13 +126,13 @@ function volumeLog(log: Log): RbdTargetOptions['log'] {
   };
 }
 
-/** How reservations name the space of a pool. */
+/** The key of a pool's space in reservations. */
 function poolKeys(pools: readonly Pool[]): (name: string) => string {
   const keys = new Map(pools.map((pool) => [pool.name, String(poolNumber(pool))]));
   return (name) => keys.get(name) ?? '';
 }
 
-/** What callers may know of pools. */
+/** The facts of pools that callers may see. */
 function hostPools(
   { cache }: Config,
   pools: readonly Pool[],
@@ -152,7 +152,7 @@ function hostPools(
   };
 }
 
-/** Those in which bases are kept. */
+/** The pools that keep bases. */
 function basePools({ cache }: Config, pools: readonly Pool[]): Pool[] {
   return cache.pools.map((name) => {
     const found = pools.find((pool) => pool.name === name);

@@ -1,6 +1,6 @@
 /**
- * The part of the composition root that looks, after a start, for private folders that no journal
- * knows.
+ * The part of the composition root that searches, after a start, for private folders that no
+ * journal knows.
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,13 +17,13 @@ import type { Targets } from '../domain/ports/targets.js';
 import type { SweepLog } from '../adapters/files/staged-file.js';
 
 /**
- * In the state folder: operations of a journal that was lost, whose private folders stay until they
- * are asked for.
+ * File in the state folder: operations of a lost journal, whose private folders stay until an
+ * operator removes them.
  */
 export const LEFT_FILE = 'left-folders';
 
 /**
- * In the background, after a start: everything found is this daemon's from now on. Removes this
+ * Runs in the background after a start, once all resources belong to this daemon. Removes this
  * agent's folders in which no operation works, and reports others.
  */
 export function sweep(resources: Resources, targets: Targets, operations: Operations): void {
@@ -34,7 +34,7 @@ export function sweep(resources: Resources, targets: Targets, operations: Operat
 
 async function sweepNow(resources: Resources, targets: Targets, operations: Operations) {
   const { state, log, journal, journalMovedAside } = resources;
-  // Where that fails, the next start leaves alone what this one leaves alone.
+  // If that fails, the next start spares the same folders as this one.
   await state.settled();
   const before = await readLeft(state.realPath);
   if (before === undefined)
@@ -47,7 +47,7 @@ async function sweepNow(resources: Resources, targets: Targets, operations: Oper
     return stays;
   });
   if (removed.length > 0) log.warn('swept', { removed });
-  // Before it is announced: a listener may ask for them at once.
+  // Written before it is announced: a listener may read it at once.
   await writeLeft(state.realPath, left);
   if (left.size > 0)
     log.warn('private folders of operations that the lost journal may have known are left: hostlerd --list-folders', {
@@ -58,7 +58,7 @@ async function sweepNow(resources: Resources, targets: Targets, operations: Oper
 }
 
 /**
- * An operation that is not at work keeps its folder: the next request for the same work resumes it,
+ * An operation that is not running keeps its folder: the next request for the same work resumes it,
  * or another version ends it.
  */
 export function isKept({ resumes, journal }: Pick<Resources, 'resumes' | 'journal'>, operationId: string): boolean {
@@ -66,8 +66,8 @@ export function isKept({ resumes, journal }: Pick<Resources, 'resumes' | 'journa
 }
 
 /**
- * Ids of operations whose folders no sweep removes; undefined where the file holds no list. Fails
- * with OwnFileError.
+ * Ids of operations whose folders no sweep removes; undefined if the file holds no list. Fails with
+ * OwnFileError.
  */
 export async function readLeft(stateFolder: string): Promise<ReadonlySet<string> | undefined> {
   const path = join(stateFolder, LEFT_FILE);
@@ -89,7 +89,7 @@ async function writeLeft(stateFolder: string, left: ReadonlySet<string>): Promis
   await writeAtomically(path, JSON.stringify([...left]));
 }
 
-/** Tells of what is not this daemon's to remove, once at each start. */
+/** Reports folders that this daemon may not remove, once at each start. */
 export class LeftoverLog implements SweepLog {
   #found: readonly Leftovers[] = [];
 

@@ -1,4 +1,4 @@
-/** Part of the composition root: what moves images between this host and others. */
+/** Part of the composition root: transfers of images between this host and others. */
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../adapters/config/config.js';
 import { SshFarShell, type FarScope } from '../adapters/ssh/far-shell.js';

@@ -23,10 +23,10 @@ export interface AuthVerdict {
   readonly identity: string;
   readonly roles: readonly string[];
   readonly rpc: string;
-  /** Each address of the request, what it is needed for, and the path that was asked about. */
+  /** Each address of the request, the access that it needs, and the path of the question. */
   readonly places: readonly { readonly field: string; readonly need: 'read' | 'write'; readonly address: string }[];
   readonly why: string;
-  /** What each role objects. */
+  /** The objection of each role. */
   readonly objections: readonly { readonly role: string; readonly why: string }[];
 }
 
@@ -41,7 +41,7 @@ interface Flags {
   readonly farUser?: string;
 }
 
-/** `hostler auth …`: read from the configuration; nothing is asked of a daemon. */
+/** `hostler auth …`: reads the configuration, without a daemon. */
 export function authCommands(
   context: Context,
   check: (question: AuthQuestion) => Promise<AuthVerdict | undefined>,

@@ -10,7 +10,7 @@ interface IssueFlags extends Omit<CertificateOrder, 'name' | 'kind'> {
 const AUTHORITY_DAYS = 3650;
 const CERTIFICATE_DAYS = 365;
 
-/** `hostler cert …`: certificates for tests; nothing is asked of a daemon. */
+/** `hostler cert …`: certificates for tests, without a daemon. */
 export function certCommands(context: Context): Command[] {
   const show = (paths: readonly string[]) => {
     context.printObject({ files: paths }, paths.join('\n'));
@@ -18,7 +18,7 @@ export function certCommands(context: Context): Command[] {
   return [init(show), issue(show)];
 }
 
-/** Loaded when it is wanted: no other command needs so much. */
+/** Loaded on demand: it is larger than what any other command needs. */
 const authority = () => import('../../protocol/certificate-authority.js');
 
 type Show = (paths: readonly string[]) => void;

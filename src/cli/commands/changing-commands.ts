@@ -39,7 +39,7 @@ interface CompareFlags extends ChangeFlags {
   readonly strict?: true;
 }
 
-/** `hostler image …`: the verbs that change images where they are, or look at whole images. */
+/** `hostler image …`: the verbs that change images in place, or examine whole images. */
 export function changingCommands(context: Context): Command[] {
   return [
     resize(context),
@@ -60,12 +60,12 @@ function change(name: string): Command {
   return operationOptions(new Command(name)).argument('<path>').addOption(format()).addOption(passphraseFile());
 }
 
-/** What every request has. */
+/** Fields of every request. */
 function common(path: string, flags: ChangeFlags) {
   return { path: address(path), format: flags.format, secret: secretOf(flags.passphraseFile), ...askOf(flags) };
 }
 
-/** What only some have. */
+/** Fields of some requests. */
 const copying = ({ safeCopy: given }: ChangeFlags) => ({ safeCopy: given ?? false });
 const careless = ({ allowDependants: given }: ChangeFlags) => ({ allowDependants: given ?? false });
 

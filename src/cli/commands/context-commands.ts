@@ -13,7 +13,7 @@ import {
 import { UsageError } from '../failure.js';
 import { table } from '../text.js';
 
-/** `hostler context …`: daemons by name; nothing is asked of a daemon. */
+/** `hostler context …`: daemons by name, without a daemon. */
 export function contextCommands(context: Context): Command[] {
   return [add(context), list(context), use(context), remove(context)];
 }

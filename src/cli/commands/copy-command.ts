@@ -30,7 +30,7 @@ interface RemoteFlags {
   readonly compression: boolean;
 }
 
-/** `hostler image copy`, here or to and from another host. */
+/** `hostler image copy`, on this host or to and from another host. */
 export function copyCommand(context: Context): Command {
   return makingCommand('copy')
     .description('copy the bytes of an image file, holes staying holes')
@@ -78,7 +78,7 @@ export function copyCommand(context: Context): Command {
     );
 }
 
-/** The far end, and which it is. */
+/** The other host, and which end it is. */
 function remoteOf({ from, to, agent, port, user, compression }: RemoteFlags) {
   const host = from ?? to;
   if (host === undefined) return {};

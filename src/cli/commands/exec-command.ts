@@ -15,8 +15,8 @@ interface ExecFlags {
 }
 
 /**
- * `hostler exec`: a command that the operator has named. An accepted exit code becomes ours; any
- * other is a failure like all.
+ * `hostler exec`: a command that the operator has configured. An accepted exit code becomes the
+ * command's own; any other is a failure.
  */
 export function execCommand(context: Context): Command {
   return new Command('exec')

@@ -18,10 +18,10 @@ import { address, askOf, byteCount, octal, operationOptions, type OperationFlags
 import { exactBytes, listing } from '../text.js';
 import { folderCommands } from './folder-commands.js';
 
-/** What gRPC carries best in one message. */
+/** Best size of a gRPC message. */
 const PIECE_BYTES = 256 * 1024;
 
-/** `hostler file …`: files that are no images. */
+/** `hostler file …`: files that are not images. */
 export function fileCommands(context: Context): Command[] {
   return [
     chown(context),

@@ -11,7 +11,7 @@ export function folderCommands(context: Context): Command[] {
   return [list(context), ...changingFolderCommands(context)];
 }
 
-/** Those that change something; they also have a short form, without `file`. */
+/** The commands that change something; they also have a short form, without `file`. */
 export function changingFolderCommands(context: Context): Command[] {
   return [make(context), remove(context), move(context)];
 }
@@ -110,7 +110,7 @@ function row(entry: DirectoryEntry): string[] {
     bytes(entry.sizeBytes),
     bytes(entry.allocatedBytes),
     entry.modifyTime === undefined ? '' : timeText(entry.modifyTime),
-    // Not a name that any call takes.
+    // No call accepts such a name.
     entry.rawName === undefined ? entry.name : `${entry.rawName.toString('latin1')} (not UTF-8)`,
   ];
 }

@@ -23,7 +23,7 @@ import { EXIT } from '../help/exit-codes.js';
 import { address, byteCount, seconds, wholeNumber } from '../options.js';
 import { bytes, exactBytes, listing, table } from '../text.js';
 
-/** `hostler host …`: what the host is. */
+/** `hostler host …`: facts about the host. */
 export function hostCommands(context: Context): Command[] {
   return [
     info(context),

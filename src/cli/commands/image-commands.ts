@@ -25,7 +25,7 @@ import { encryptionOf, passphraseFile, type PassphraseFlags } from '../passphras
 import { convertCommand, extractCommand } from './convert-commands.js';
 import { copyCommand } from './copy-command.js';
 
-/** `hostler image …`: the verbs that make and remove images. */
+/** `hostler image …`: the verbs that create and remove images. */
 export function makingCommands(context: Context): Command[] {
   return [
     createCommand(context),

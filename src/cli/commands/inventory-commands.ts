@@ -11,7 +11,7 @@ import { bytes, printable, table } from '../text.js';
 
 const PAGE = 1000;
 
-/** `hostler ls`, `hostler tree`, `hostler du`: what lies in a root. */
+/** `hostler ls`, `hostler tree`, `hostler du`: the images in a root. */
 export function inventoryCommands(context: Context): Command[] {
   return [lsCommand(context), treeCommand(context), duCommand(context)];
 }
@@ -28,7 +28,7 @@ interface ListFlags {
   readonly label: Record<string, string>;
 }
 
-/** @param hasDependants as it was given; unset: it was not */
+/** @param hasDependants as given; unset: not given */
 function filterOf(flags: ListFlags, hasDependants: boolean | undefined): InventoryFilter {
   return {
     formats: flags.format,
@@ -142,7 +142,7 @@ function duCommand(context: Context): Command {
     );
 }
 
-/** What is asked for on each page. */
+/** The fields that are the same for each page. */
 interface Wanted {
   readonly path: string;
   readonly flat?: boolean;

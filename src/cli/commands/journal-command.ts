@@ -2,19 +2,19 @@ import { Command } from 'commander';
 import type { Context } from '../context.js';
 import { EXIT } from '../help/exit-codes.js';
 
-/** What can be read of one journal. */
+/** The readable records of one journal. */
 export interface JournalSurvey {
   readonly path: string;
   readonly kind: 'journal' | 'journal of an earlier version';
-  /** Records that are as they were written, by kind. */
+  /** Intact records, by kind. */
   readonly readable: Readonly<Record<string, number>>;
-  /** Operations by state; UNREADABLE: another version wrote it. */
+  /** Operations by state; UNREADABLE: written by another version. */
   readonly states: Readonly<Record<string, number>>;
   /** When the newest operation changed last. */
   readonly newest?: string;
-  /** Records that are not as they were written. */
+  /** Damaged records. */
   readonly setAside: readonly { readonly kind: string; readonly key: string; readonly why: string }[];
-  /** Places of the file that cannot be read; each held a record, or none. */
+  /** Places of the file that cannot be read; each may have held a record. */
   readonly unreadable: number;
   /** What is wrong with the file. */
   readonly problem?: string;
@@ -25,7 +25,7 @@ export interface JournalTools {
   salvage(from: string, to: string): Promise<JournalSurvey>;
 }
 
-/** `hostler journal …`: read from the files; nothing is asked of a daemon. */
+/** `hostler journal …`: reads the files, without a daemon. */
 export function journalCommands(context: Context, tools: JournalTools): Command[] {
   return [
     new Command('status')

@@ -5,8 +5,8 @@ import { downloadCommand, uploadCommand } from './transfer-commands.js';
 import { address, askOf, operationOptions, type OperationFlags } from '../options.js';
 
 /**
- * `hostler image …`: the verbs that move an image's bytes between here and elsewhere, and what
- * tells that they arrived.
+ * `hostler image …`: the verbs that transfer an image's bytes between hosts, and those that verify
+ * a transfer.
  */
 export function movingCommands(context: Context): Command[] {
   return [digestCommand(context), uploadCommand(context), downloadCommand(context)];

@@ -56,7 +56,7 @@ function watchCommand(context: Context): Command {
         if (id !== undefined && cursor !== '') throw new UsageError('--cursor goes with no id');
         if (id === undefined) {
           for await (const change of events(operations.watchOperations({ filter: undefined, cursor })))
-            // Without an event it says how far the watch has come.
+            // Without an event it tells the position of the watch.
             if (context.json || change.event !== undefined)
               context.print(WatchOperationsResponse, change, changeLine(change));
           return;
@@ -131,7 +131,7 @@ function describe(operation: Operation): string {
   return `${facts}${end}`;
 }
 
-/** One change of one operation in a line: when, which, how it goes, whose it is, and warnings. */
+/** One change of one operation as a line: time, id, state, caller, and warnings. */
 export function changeLine(change: WatchOperationsResponse): string {
   const { event, method, caller, addresses } = change;
   const { doneBytes = 0n, totalBytes = 0n } = event?.progress ?? {};

@@ -95,7 +95,7 @@ export function labelsText({ labels }: Pick<Operation, 'labels'>): string {
     .join(' ');
 }
 
-/** How long it has been at work, or was; empty while it is queued. */
+/** How long it has been running, or ran; empty while it is queued. */
 export function took({ startTime, endTime }: Operation): string {
   if (startTime === undefined) return '';
   return duration(((endTime === undefined ? Date.now() : msOf(endTime)) - msOf(startTime)) / 1000);
@@ -109,7 +109,7 @@ function parseStates(names: readonly string[]): OperationState[] {
   });
 }
 
-/** `2h`: so long ago; else a time as ISO 8601 has it. */
+/** `2h`: that long ago; otherwise a time in ISO 8601. */
 function timeOrAge(text: string): Timestamp {
   const [, number, unit = ''] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const ms = number === undefined ? Date.parse(text) : Date.now() - Number(number) * (UNIT_MS[unit] ?? 0);

@@ -9,7 +9,7 @@ import type { Context } from '../context.js';
 import { timeText } from '../../protocol/times.js';
 import { printable } from '../text.js';
 
-/** `hostler ops log`: what the daemon's log says of one operation. */
+/** `hostler ops log`: the daemon's log lines about one operation. */
 export function logCommand(context: Context): Command {
   return new Command('log')
     .description("what the daemon's log says of one operation: its steps, its tools, how it ended")

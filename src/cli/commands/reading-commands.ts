@@ -22,7 +22,7 @@ import { ExtentDrawing, kindOf } from '../draw-extents.js';
 import { showChain, showInfo } from '../show-result.js';
 import { exactBytes, listing, printable } from '../text.js';
 
-/** `hostler image …`: the verbs that only look. */
+/** `hostler image …`: the verbs that only read. */
 export function readingCommands(context: Context): Command[] {
   return [
     infoCommand(context),
@@ -58,7 +58,10 @@ function infoCommand(context: Context): Command {
     );
 }
 
-/** Each as it comes; the exit code is that of the first that could not be described. */
+/**
+ * Shows each result as it arrives; the exit code is that of the first image that could not be
+ * described.
+ */
 async function showMany(
   context: Context,
   paths: readonly string[],
@@ -71,7 +74,7 @@ async function showMany(
   });
 }
 
-/** Sets the exit code by the first that is an error. */
+/** Sets the exit code by the first error. */
 async function* resultsOf(stream: ClientReadableStream<BatchGetImageInfoResponse>): AsyncGenerator<ImageDescription> {
   for await (const { results } of events(stream))
     for (const result of results) {

@@ -13,7 +13,7 @@ const GENERATORS: Readonly<Record<string, (tree: CommandEntry) => string>> = {
   man: (tree) => manualPage(tree, readVersion()),
 };
 
-/** `hostler completion …`: made from the commands of `program`, as its help is. */
+/** `hostler completion …`: generated from the commands of `program`, like its help. */
 export function completionCommand(program: Command): Command {
   return new Command('completion')
     .description('print the completion of a shell, or the manual page')

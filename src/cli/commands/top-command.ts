@@ -10,9 +10,9 @@ import { Screen } from '../top/screen.js';
 
 const INTERVAL_MS = 2000;
 const MIN_INTERVAL_MS = 200;
-/** Changes come in bursts: so often the picture is drawn again at most. */
+/** Changes come in bursts: the minimum interval of redrawing. */
 const REDRAW_MS = 200;
-/** In a pipe there is no width to fit. */
+/** A pipe has no width to fit. */
 const PIPE_COLUMNS = 200;
 
 interface Flags {
@@ -20,7 +20,7 @@ interface Flags {
   readonly interval?: Duration;
 }
 
-/** `hostler top`: the host as it is now, drawn again as it changes. */
+/** `hostler top`: the current state of the host, redrawn on changes. */
 export function topCommand(context: Context): Command {
   return new Command('top')
     .description('what runs and waits on the host, how fast, and how much space is left; q leaves it')
@@ -43,7 +43,7 @@ function printOnce(live: LiveHost): void {
   process.stdout.write(`${drawPicture(live.moment(new Date(), ''), columns).join('\n')}\n`);
 }
 
-/** Until the user leaves, or the daemon goes: that fails with the connection's error. */
+/** Runs until the user leaves; if the daemon disconnects, fails with the connection's error. */
 async function keepDrawing(live: LiveHost, intervalMs: number): Promise<void> {
   using screen = new Screen(process.stdout, process.stdin);
   const draw = () => {

@@ -27,9 +27,9 @@ import { TransferProgress } from '../terminal/transfer-progress.js';
 import { exactBytes } from '../text.js';
 import { isZeros } from '../../domain/model/zeros.js';
 
-/** What gRPC carries best in one message. */
+/** Best size of a gRPC message. */
 const PIECE_BYTES = 256 * 1024;
-/** So many bytes are made durable at a time. */
+/** Bytes that are made durable at a time. */
 const SYNC_BYTES = 64 * 1024 * 1024;
 
 /** `hostler upload`: resumes an unfinished upload of the same file and target. */
@@ -96,7 +96,7 @@ async function upload(
           else digest.reach(position);
           if (position <= committedBytes) continue;
           progress.reach(position);
-          // A piece that was taken in part before.
+          // A chunk of which a part was already accepted.
           const data = piece.data.subarray(-Number(position - committedBytes));
           await send({
             content: piece.zero ? { $case: 'zeroBytes', value: BigInt(data.length) } : { $case: 'data', value: data },
@@ -112,7 +112,7 @@ async function upload(
   }
 }
 
-/** Read by itself, in a thread: sending is enough for one. */
+/** Read separately, in a thread: sending keeps one thread busy. */
 async function digestOf(path: string): Promise<ThreadedDigest> {
   return new ThreadedDigest(await open(path), { algorithm: BLOCK_ALGORITHM, wrapError: asError });
 }
@@ -121,7 +121,7 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** The next one is read while one is sent. */
+/** The next chunk is read while one is sent. */
 async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buffer; readonly zero: boolean }> {
   const read = (position: number) => file.read(Buffer.allocUnsafe(PIECE_BYTES), 0, PIECE_BYTES, position);
   let coming = read(0);
@@ -130,7 +130,7 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<{ readonly data: Buff
     if (bytesRead === 0) return;
     position += bytesRead;
     coming = read(position);
-    coming.catch(() => undefined); // avoids unhandledRejection; awaited as the next piece
+    coming.catch(() => undefined); // avoids unhandledRejection; awaited as the next chunk
     const data = buffer.subarray(0, bytesRead);
     yield { data, zero: isZeros(data) };
   }
@@ -148,12 +148,13 @@ export function downloadCommand(context: Context): Command {
     .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true; bandwidth?: bigint }) =>
       context.use(async ({ images, files }) => {
         const target = resolve(file);
-        // To spare the download. link() below fails if the file exists, and reports other errors.
+        // Checked to save the download. link() below fails if the file exists, and reports other
+        // errors.
         if (flags.overwrite !== true && (await stat(target).catch(() => undefined)) !== undefined)
           throw new UsageError(`${target} exists; --overwrite replaces it`);
         const part = join(dirname(target), `.hostler-download-${randomBytes(6).toString('hex')}`);
         const view = createView(process.stderr, context.json);
-        // However the command ends, by a signal too.
+        // In whatever way the command ends, including a signal.
         const discard = () => {
           rmSync(part, { force: true });
         };
@@ -183,17 +184,17 @@ export function downloadCommand(context: Context): Command {
     );
 }
 
-/** Unset where it cannot be known: the download itself says what is wrong. */
+/** Unset if it is unknown: the download itself reports the error. */
 async function lengthOf(files: Connection['files'], path: string): Promise<bigint | undefined> {
   try {
     const { exists, sizeBytes } = await ask<StatFileResponse>((done) => files.statFile({ path }, done));
     return exists && sizeBytes > 0n ? sizeBytes : undefined;
   } catch {
-    return undefined; // only the progress display wants it
+    return undefined; // needed only by the progress display
   }
 }
 
-/** The length of what came. */
+/** Returns the received length. */
 async function receive(
   answers: AsyncIterable<DownloadImageResponse>,
   part: string,
@@ -230,7 +231,7 @@ async function receive(
   }
 }
 
-/** What is written becomes durable on the way, not all of it at the end. */
+/** Makes written data durable on the way, not all of it at the end. */
 class SyncedFile {
   #unsynced = 0;
   #syncing: Promise<void> = Promise.resolve();

@@ -1,6 +1,6 @@
 /**
  * Examples of every command, as words after `hostler`. The help and the manual page show them; a
- * test reads each with the command's own options.
+ * test parses each with the command's own options.
  */
 export const EXAMPLES: ReadonlyMap<string, readonly string[]> = new Map(
   Object.entries({

@@ -1,4 +1,4 @@
-/** What the exit codes of the command mean. */
+/** The meaning of the command's exit codes. */
 import type { CheckResult, CompareResult } from '../../gen/hostler/v1/image.js';
 import type { OperationResult } from '../../gen/hostler/v1/operation.js';
 
@@ -14,10 +14,10 @@ export const EXIT = {
   cancelled: 130,
 };
 
-/** A code and what it means. */
+/** A code and its meaning. */
 export type ExitCode = readonly [code: number, meaning: string];
 
-/** Of every command that is not in `ANSWERS`. */
+/** For every command that is not in `ANSWERS`. */
 export const EXIT_CODES: readonly ExitCode[] = [
   [EXIT.ok, 'done'],
   [EXIT.other, 'failed in another way, also because of a local file'],
@@ -33,7 +33,7 @@ export const EXIT_CODES: readonly ExitCode[] = [
 /** The codes of a command that answers a question by its exit code. */
 interface Answers {
   readonly codes: readonly ExitCode[];
-  /** When there is no answer, unless no daemon answers or the operation was cancelled. */
+  /** For a failure, unless no daemon answers or the operation was cancelled. */
   readonly failure: number;
 }
 

@@ -1,9 +1,7 @@
-/**
- * A daemon names the fields of a request; the user of a command knows its options and arguments.
- */
+/** Translates a daemon's names of request fields into the options and arguments of a command. */
 import type { Command } from 'commander';
 
-/** Where the names differ: the options and arguments of a field, the first that a command has. */
+/** Exceptions: the options and arguments of a field; the first that a command has is used. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   archive_member: ['--member'],
   attempts: ['--attempts'],
@@ -48,13 +46,12 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   virtual_size_bytes: ['<size>', '--size'],
 };
 
-/** The fields that `OTHER_NAMES` has, and the names. */
+/** The fields in `OTHER_NAMES`, and their names. */
 export const FIELD_NAMES: ReadonlyMap<string, readonly string[]> = new Map(Object.entries(OTHER_NAMES));
 
 /**
- * What a command calls a field, such as `--target-format` for `target_format`. Of `remote.host` and
- * `uid_maps[0].start` the nearest part counts that the command has; the field itself when it has
- * none.
+ * A command's name for a field, such as `--target-format` for `target_format`. For `remote.host`
+ * and `uid_maps[0].start` the nearest part that the command has; the field itself if it has none.
  */
 export function nameOfField(field: string, command: Command): string {
   const parts = field.split('.').map((part) => part.split('[', 1).join(''));
@@ -66,7 +63,7 @@ export function nameOfField(field: string, command: Command): string {
   return field;
 }
 
-/** The same for each word of a sentence that is a field's name of several words. */
+/** The same for each field name of several words in a sentence. */
 export function namesInText(text: string, command: Command): string {
   return text.replaceAll(/\b[a-z]+(?:_[a-z]+)+\b/g, (word) => nameOfField(word, command));
 }

@@ -1,4 +1,4 @@
-/** What every command's help has beside the list of its options. */
+/** Parts of every command's help in addition to the list of its options. */
 import type { Command, Option } from 'commander';
 import { EXAMPLES } from './examples.js';
 import { exitCodesOf, type ExitCode } from './exit-codes.js';
@@ -24,11 +24,11 @@ export function completeHelp(command: Command): void {
   for (const each of command.commands) completeHelp(each);
 }
 
-/** As commander writes it, with `required` where an option has no default and must be given. */
+/** As commander writes it, with `required` if an option has no default and must be given. */
 function optionDescription(option: Option): string {
   const { description, argChoices, defaultValueDescription, envVar, mandatory } = option;
   const defaultValue: unknown = option.defaultValue;
-  // A label that may be given several times starts with none.
+  // A label that may be repeated starts with an empty list.
   const isPlain =
     typeof defaultValue === 'string'
       ? defaultValue !== ''

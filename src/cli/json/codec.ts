@@ -1,4 +1,4 @@
-/** What is needed of a generated message and of what makes JSON of it. */
+/** The parts of a generated message that the JSON printer needs. */
 import type { JsonValue } from '@bufbuild/protobuf';
 
 /** A message of the contract: its full name, and its bytes. */

@@ -1,6 +1,6 @@
 /**
- * Details that cannot be decoded: their type is of a newer daemon, or their bytes are not of their
- * type. Canonical JSON has no form for them, and libraries fail. They are shown as they came.
+ * Details that cannot be decoded: their type is of a newer daemon, or their bytes do not match
+ * their type. Canonical JSON has no form for them, and libraries fail. They are shown as received.
  */
 import { create, createFileRegistry, fromBinary, toBinary, type FileRegistry, type Registry } from '@bufbuild/protobuf';
 import {
@@ -13,12 +13,12 @@ import {
   type Any,
 } from '@bufbuild/protobuf/wkt';
 
-/** What a type may be called: anything else would be no descriptor. */
+/** Valid type names; any other would make an invalid descriptor. */
 const TYPE_NAME = /^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$/;
 
 /**
- * Types with one field, `bytes value`, in place of those that cannot be decoded. The bytes of these
- * details are packed into that field. Undefined when all can be decoded.
+ * Types with one field, `bytes value`, that replace types that cannot be decoded. The bytes of
+ * these details are packed into that field. Undefined if all can be decoded.
  */
 export function opaqueTypes(known: FileRegistry, details: readonly Any[]): Registry | undefined {
   const names = new Set(details.filter((detail) => !decodes(known, detail)).map(nameOf));
@@ -33,7 +33,7 @@ export function opaqueTypes(known: FileRegistry, details: readonly Any[]): Regis
   return createFileRegistry(create(FileDescriptorSetSchema, { file: types.map(fileWith) }));
 }
 
-/** Stands for a name that no message can have. */
+/** Replaces a name that no message can have. */
 const NO_NAME = 'hostler.unknown.Detail';
 
 function nameOf({ typeUrl }: Any): string {

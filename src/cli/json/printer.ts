@@ -1,4 +1,4 @@
-/** What --json writes: one object a line, of the answer, of an event, or of the error. */
+/** The output of --json: one object on each line, for the answer, an event, or the error. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { Status } from '../../gen/google/rpc/status.js';
@@ -6,7 +6,7 @@ import type { Codec, ToJson } from './codec.js';
 
 /** Writes JSON for programs. */
 export class JsonPrinter {
-  /** A list is under way: its object is not closed yet. */
+  /** A list is being written: its object is not closed yet. */
   #inList = false;
 
   constructor(
@@ -14,7 +14,7 @@ export class JsonPrinter {
     private readonly out: Writable,
   ) {}
 
-  /** One for standard output. Reads what it needs, which a command without --json can spare. */
+  /** A printer for standard output. Loads modules that a command without --json does not need. */
   static async load(): Promise<JsonPrinter> {
     const { loadProtoJson } = await import('./proto-json.js');
     return new JsonPrinter(loadProtoJson(), process.stdout);
@@ -25,14 +25,14 @@ export class JsonPrinter {
     this.object(this.toJson(codec, message));
   }
 
-  /** An object that is no message of the contract. */
+  /** An object that is not a message of the contract. */
   object(value: unknown): void {
     this.out.write(`${JSON.stringify(value)}\n`);
   }
 
   /**
-   * An answer with nothing but a list, which may be too long for the memory: `{"FIELD":[…]}`,
-   * written as the items come.
+   * An answer that is only a list, which may be too long for the memory: `{"FIELD":[…]}`, written
+   * as the items arrive.
    */
   async list<T>(field: string, codec: Codec<T>, items: AsyncIterable<T>): Promise<void> {
     const head = `{${JSON.stringify(field)}:[`;
@@ -44,7 +44,7 @@ export class JsonPrinter {
     this.#inList = false;
   }
 
-  /** The error that ended the command; one in the middle of a list closes its object too. */
+  /** The error that ended the command; in the middle of a list it also closes the list's object. */
   error(status: Status): void {
     const text = `"error":${JSON.stringify(this.toJson(Status, status))}}\n`;
     this.out.write(this.#inList ? `],${text}` : `{${text}`);

@@ -1,6 +1,6 @@
 /**
  * Messages of the contract as proto3 JSON, by the descriptors that the daemon serves too. Loaded
- * only for --json: it is more to read than the rest of the command.
+ * only for --json: it is larger than the rest of the command.
  */
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
@@ -17,7 +17,7 @@ import { AnySchema, FileDescriptorSetSchema, type Any } from '@bufbuild/protobuf
 import { opaqueTypes } from './opaque-any.js';
 import type { Codec, ToJson } from './codec.js';
 
-/** Reads the descriptors. Fails with the system's error when they are not there. */
+/** Reads the descriptors. Fails with the system's error if they are missing. */
 export function loadProtoJson(): ToJson {
   const manifest = findPackageJSON(import.meta.url);
   if (manifest === undefined) throw new Error('no package.json above the program');
@@ -27,8 +27,8 @@ export function loadProtoJson(): ToJson {
 }
 
 /**
- * A message as canonical proto3 JSON, with every field that has no presence. A detail whose type is
- * not known here, or whose bytes are not of its type, becomes `{"@type": …, "value": BASE64}`.
+ * A message as canonical proto3 JSON, with every field that has no presence. A detail with an
+ * unknown type, or whose bytes do not match its type, becomes `{"@type": …, "value": BASE64}`.
  */
 function jsonOf(known: FileRegistry, type: string, bytes: Uint8Array): JsonValue {
   const schema = known.getMessage(type);

@@ -1,4 +1,4 @@
-/** The commands of a program as help shows them, for what is generated from them. */
+/** The commands of a program as help shows them, for generated files. */
 import type { Command, Option } from 'commander';
 
 /** One option of a command. */
@@ -44,7 +44,7 @@ export function commandTree(command: Command, above: readonly string[] = []): Co
   };
 }
 
-/** The command and all below it, each before those below it. */
+/** The command and all below it, parents first. */
 export function allCommands(tree: CommandEntry): CommandEntry[] {
   return [tree, ...tree.commands.flatMap(allCommands)];
 }

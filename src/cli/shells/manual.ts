@@ -67,7 +67,7 @@ function sentence(text: string): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
 }
 
-/** Signs with a meaning of their own: backslashes, hyphens, and what begins a line. */
+/** Special characters: backslashes, hyphens, and those at the beginning of a line. */
 function escape(text: string): string {
   return text
     .replaceAll('\\', '\\e')

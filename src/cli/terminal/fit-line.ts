@@ -1,16 +1,16 @@
 /** One moment of long work, for people. */
 export interface Frame {
-  /** What it does, such as `converting`. */
+  /** The current phase, such as `converting`. */
   readonly phase: string;
-  /** How far it is: bytes, or entries; unset while the end is not known. */
+  /** The progress: bytes, or entries; unset while the total is unknown. */
   readonly share?: { readonly done: number; readonly all: number };
-  /** The same in words: `1.0 GiB of 4.0 GiB`. */
+  /** The same as text: `1.0 GiB of 4.0 GiB`. */
   readonly amount: string;
   /** `310 MiB/s`; empty while unknown. */
   readonly rate: string;
   /** `2m 05s`; empty while unknown. */
   readonly left: string;
-  /** What it waits for; empty if it does not wait. */
+  /** The reason of a wait; empty if there is none. */
   readonly note: string;
 }
 
@@ -19,7 +19,7 @@ const MIN_BAR = 8;
 const GAP = '  ';
 
 /**
- * The frame in one line, shorter than the terminal is wide. Where there is little room, first the
+ * The frame in one line, shorter than the terminal is wide. If there is little room, first the
  * amount, then the bar, then the phase are left out; rate and time left stay.
  */
 export function fitLine(frame: Frame, columns: number): string {

@@ -4,12 +4,12 @@ import { phaseName } from '../names.js';
 import { bytes, duration, printable } from '../text.js';
 import { fitLine, type Frame } from './fit-line.js';
 
-/** Plain lines of one phase come no more often than this: they are in logs. */
+/** Minimum interval of plain lines in one phase, because they go to logs. */
 const PLAIN_INTERVAL_MS = 10_000;
-/** Of different phases. */
+/** Minimum interval between different phases. */
 const PHASE_INTERVAL_MS = 1000;
 
-/** Shows long work as it goes. The caller ends it. */
+/** Shows the progress of long work. The caller ends it. */
 export interface ProgressView {
   show(frame: Frame): void;
   end(): void;
@@ -23,7 +23,7 @@ export function createView(stream: NodeJS.WriteStream, isQuiet: boolean): Progre
   return canMoveCursor(stream) ? new Bar(stream) : new PlainLines(stream);
 }
 
-/** Whether something can be drawn again at the same place. */
+/** Whether text can be redrawn at the same place. */
 export function canMoveCursor(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY && process.env['TERM'] !== 'dumb';
 }
@@ -36,12 +36,12 @@ export function frameOf({ phase, queuePosition, progress, retry }: OperationEven
   return { phase: `${phaseName(phase)}${place}`, ...countOf(progress), rate, left, note: noteOf(retry) };
 }
 
-/** Whether an event says more than that the operation was accepted. */
+/** Whether an event tells more than that the operation was accepted. */
 export function isTelling({ phase, queuePosition }: OperationEvent): boolean {
   return phase !== OperationPhase.OPERATION_PHASE_UNSPECIFIED || queuePosition !== undefined;
 }
 
-/** Bytes, or entries where there are no bytes. Nothing of nothing is no count. */
+/** Bytes, or entries if there are no bytes. Zero of zero is not a count. */
 function countOf(progress: OperationEvent['progress']): Pick<Frame, 'share' | 'amount'> {
   const { totalBytes, totalItems, doneBytes, doneItems = 0n } = progress ?? { doneBytes: 0n };
   if (totalBytes !== undefined && totalBytes > 0n)
@@ -56,7 +56,7 @@ function countOf(progress: OperationEvent['progress']): Pick<Frame, 'share' | 'a
   };
 }
 
-/** What it waits for before it tries again. */
+/** The wait before the next attempt. */
 function noteOf(retry: OperationEvent['retry']): string {
   if (retry === undefined) return '';
   const seconds = Math.max(0, Number(retry.nextTime?.seconds ?? 0n) - Math.floor(Date.now() / 1000));
@@ -82,7 +82,7 @@ class Bar implements ProgressView {
 
   show(frame: Frame): void {
     if (frame.share === undefined && frame.amount === '' && !this.#started) return;
-    // However the command ends, the cursor is there again.
+    // In whatever way the command ends, the cursor is restored.
     if (!this.#started) process.once('exit', this.#restore);
     if (!this.#started) this.#bar.start(1, 0, { frame });
     else this.#bar.update(0, { frame });

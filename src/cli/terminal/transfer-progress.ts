@@ -20,7 +20,7 @@ export class TransferProgress {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** So many bytes are behind us, those of an earlier attempt and zeros included. */
+  /** The offset that was reached, including bytes of an earlier attempt and zeros. */
   reach(done: bigint): void {
     const time = this.now();
     const last = this.#samples.at(-1);
@@ -38,7 +38,7 @@ export class TransferProgress {
     });
   }
 
-  /** Bytes a second; 0 while there is one sample. */
+  /** Bytes a second; 0 while there is only one sample. */
   #rate(): number {
     const [first, last] = [this.#samples[0], this.#samples.at(-1)];
     if (first === undefined || last === undefined || last.time === first.time) return 0;

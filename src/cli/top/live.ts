@@ -65,7 +65,7 @@ export class LiveHost {
     this.#stop();
   }
 
-  /** What is known now. */
+  /** The current state. */
   moment(time: Date, hint: string): Moment {
     const operations = [...this.#operations.values()];
     return { address: this.connection.address, time, operations, ended: { ...this.#ended }, roots: this.#roots, hint };

@@ -1,4 +1,4 @@
-/** What `hostler top` shows, as lines that fit a terminal. */
+/** The lines of `hostler top`, fitted to a terminal. */
 import type { FilesystemInfo } from '../../gen/hostler/v1/host_info_service.js';
 import { OperationState, type OperationEvent } from '../../gen/hostler/v1/operation.js';
 import { phaseName, stateName } from '../names.js';
@@ -13,7 +13,7 @@ export interface TopOperation {
   readonly event: OperationEvent | undefined;
 }
 
-/** One root, and the space of its filesystem; `problem` where that cannot be known. */
+/** One root, and the space of its filesystem; `problem` if that is unknown. */
 export interface TopRoot {
   readonly path: string;
   readonly space: FilesystemInfo | undefined;
@@ -25,17 +25,17 @@ export interface Moment {
   readonly address: string;
   readonly time: Date;
   readonly operations: readonly TopOperation[];
-  /** Operations that have ended while we watched. */
+  /** Operations that have ended since the start of the watch. */
   readonly ended: { readonly succeeded: number; readonly failed: number };
   readonly roots: readonly TopRoot[];
-  /** How it can be left; empty where it ends by itself. */
+  /** How to leave it; empty if it ends by itself. */
   readonly hint: string;
 }
 
 interface Column<Row> {
   readonly title: string;
   readonly of: (row: Row) => string;
-  /** Columns of a higher rank go first where there is no room. */
+  /** Columns with a higher rank are dropped first if there is little room. */
   readonly rank: number;
   readonly isRight?: true;
 }
@@ -92,7 +92,7 @@ function heading({ address, time, operations, ended, hint }: Moment, width: numb
   ];
 }
 
-/** As many of the parts as fit, the first ones first. */
+/** As many of the parts as fit, in order. */
 function fill(parts: readonly string[], width: number): string {
   return parts
     .filter((part) => part !== '')
@@ -103,7 +103,7 @@ function fill(parts: readonly string[], width: number): string {
     .slice(0, width);
 }
 
-/** Those at work first, each group in the order of their ids, which is that of their age. */
+/** Running operations first, each group in the order of ids, which is by age. */
 function sorted(operations: readonly TopOperation[]): TopOperation[] {
   const key = (operation: TopOperation) => `${isQueued(operation) ? '1' : '0'}${operation.id}`;
   return operations.toSorted((a, b) => (key(a) < key(b) ? -1 : 1));
@@ -129,7 +129,7 @@ function drawTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], w
   });
 }
 
-/** Without the columns of the highest ranks, until the others fit; the last one may be cut. */
+/** Drops the columns of the highest ranks until the others fit; the last one may be cut. */
 function fitting<C extends { readonly width: number; readonly rank: number }>(
   columns: readonly C[],
   width: number,
@@ -172,7 +172,7 @@ function growth({ space }: TopRoot): string {
   return space?.overcommittedBytes === undefined ? '' : bytes(space.overcommittedBytes);
 }
 
-/** What is promised of the free space: by operations at work, and by images that may still grow. */
+/** Demands on the free space: of running operations, and of images that may still grow. */
 function pressure({ space, problem }: TopRoot): string {
   if (space === undefined) return problem;
   const promised = space.reservedBytes + (space.overcommittedBytes ?? 0n);

@@ -6,7 +6,7 @@ const ENTER = '\u001B[?1049h\u001B[?25l\u001B[?7l';
 const LEAVE = '\u001B[?7h\u001B[?25h\u001B[?1049l';
 const QUIT = ['q', 'Q', '\u0003', '\u0004', '\u001B'];
 
-/** Takes the terminal, and gives it back as it was, however the process ends. */
+/** Takes over the terminal, and restores it in whatever way the process ends. */
 export class Screen implements Disposable {
   readonly #restore = () => {
     if (this.input.isTTY) this.input.setRawMode(false);
@@ -33,7 +33,7 @@ export class Screen implements Disposable {
     });
   }
 
-  /** Replaces what is shown. `draw` gets the columns and rows of now. */
+  /** Replaces the screen. `draw` gets the current columns and rows. */
   show(draw: (columns: number, rows: number) => readonly string[]): void {
     const { columns, rows } = this.output;
     cursorTo(this.output, 0, 0);

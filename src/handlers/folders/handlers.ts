@@ -26,7 +26,7 @@ const TYPES: Readonly<Record<FileKind, FileType>> = {
 
 type FolderRpcs = 'createDirectory' | 'removeDirectory' | 'listDirectory' | 'moveFile';
 
-/** What FileService does with folders and names. */
+/** The handlers of FileService for folders and names. */
 export function folderHandlers(
   operations: Operations,
   ports: FolderPorts,
@@ -40,7 +40,7 @@ export function folderHandlers(
       const spec = parseListDirectory(request);
       const { entries: listed, last } = await listDirectory(spec, caller, ports);
       const entries = await pageOf(listed, directoryEntry, (each) => DirectoryEntry.encode(each), caller.signal);
-      // A page that is full of bytes ends before its last name.
+      // A page that reaches its size limit ends before its last name.
       const end = entries.length < listed.length ? listed[entries.length - 1]?.name : last;
       return { entries, nextPageToken: end === undefined ? '' : tokenOf(end, spec.address) };
     },

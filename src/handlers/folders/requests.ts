@@ -1,4 +1,4 @@
-/** Requests of FileService about folders and names, as specs of the domain. Syntax only. */
+/** Parsers of FileService requests about folders and names. Syntax only. */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { invalidFields } from '../../domain/model/errors.js';
@@ -11,7 +11,7 @@ import type { Parsed } from '../running.js';
 
 const DEFAULT_PAGE = 1000;
 const MAX_PAGE = 2000;
-/** Of a token: what binds it to its folder. */
+/** Length of the digest in a token, which binds it to its folder. */
 const MARK_BYTES = 8;
 /** Linux's NAME_MAX. */
 const MAX_NAME_BYTES = 255;
@@ -55,12 +55,12 @@ export function parseListDirectory(request: unknown): ListDirectorySpec {
   return { address: path, size, after };
 }
 
-/** For the page after this name. */
+/** The token of the page after this name. */
 export function tokenOf(name: Uint8Array, path: string): string {
   return Buffer.concat([markOf(name, path), name]).toString('base64url');
 }
 
-/** Undefined where it is no token of this folder. */
+/** Undefined if it is not a token of this folder. */
 function nameIn(token: string, path: string): Buffer | undefined {
   const bytes = Buffer.from(token, 'base64url');
   const name = bytes.subarray(MARK_BYTES);

@@ -1,4 +1,4 @@
-/** Many answers in one stream, some of them in each message. */
+/** Many results in one stream, several in each message. */
 import { HostlerError } from '../../domain/model/errors.js';
 import { batchImageInfo, type BatchPorts, type DescribedOne } from '../../domain/verbs/batch-image-info.js';
 import type { BatchGetImageInfoResponse } from '../../gen/hostler/v1/image_service.js';
@@ -10,12 +10,12 @@ import { toStatus } from '../status.js';
 
 export type BatchHandlerPorts = BatchPorts;
 
-/** Of one message: as much as is put into bytes in some milliseconds. */
+/** Limits of one message: as much as is serialised in some milliseconds. */
 const [MAX_RESULTS, MAX_BYTES] = [128, 256 * 1024];
-/** Of one result: its message is far from what clients take. */
+/** Limit of one result, so that its message is far below what clients accept. */
 const MAX_RESULT_BYTES = 1024 * 1024;
 
-/** BatchGetImageInfo: parse, one domain call, results gathered into messages. */
+/** BatchGetImageInfo: parse, one domain call, results collected into messages. */
 export function batchHandler(ports: BatchHandlerPorts): ServerStream<unknown, BatchGetImageInfoResponse> {
   return async function* results(request, caller) {
     let [message, bytes, index] = [new Array<ImageDescription>(), 0, 0];

@@ -142,7 +142,7 @@ function jsonIn(token: string): unknown {
   try {
     return JSON.parse(Buffer.from(token, 'base64url').toString());
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined; // nobody gave this token
+    if (error instanceof SyntaxError) return undefined; // not a token of this service
     throw error;
   }
 }

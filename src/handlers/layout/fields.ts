@@ -1,10 +1,10 @@
-/** How a new image is to be laid out, as every request has it that makes one. */
+/** The layout fields of every request that creates an image. */
 import * as z from 'zod';
 import { traits, type ImageFormat } from '../../domain/model/image-format.js';
 import { layoutProblems } from '../../domain/model/image-layout.js';
 import { clusterSize, defined } from '../fields.js';
 
-/** Of an image that is always qcow2. */
+/** For an image that is always qcow2. */
 export const qcow2Layout = {
   compat: z.enum(['0.10', '1.1'], 'must be 0.10 or 1.1').optional(),
   refcountBits: z
@@ -20,7 +20,7 @@ export const layout = { subformat: z.string().optional(), ...qcow2Layout };
 
 export type LayoutFields = Partial<z.infer<z.ZodObject<typeof layout>>>;
 
-/** Each field that the format cannot have, or that contradicts another, is an issue. */
+/** Each field that the format does not have, or that contradicts another, is an issue. */
 export function checkLayout(
   target: ImageFormat,
   request: LayoutFields & { readonly compress?: boolean; readonly compressionType?: 'zlib' | 'zstd' | undefined },
@@ -33,12 +33,12 @@ export function checkLayout(
   const { clusterSizeBytes: size, extendedL2 } = request;
   if (size === undefined) return;
   if (!traits(target).clusterSize) issue('clusterSizeBytes', `${target} has no choice of cluster size`);
-  // Where a format's clusters differ from qcow2's range, which the field itself allows.
+  // Checks formats whose cluster sizes differ from qcow2's range, which the field itself allows.
   if (extendedL2 === true && size < 16_384n) issue('clusterSizeBytes', 'extended L2 needs at least 16384');
   if (target === 'qed' && size < 4096n) issue('clusterSizeBytes', 'qed needs at least 4096');
 }
 
-/** The first field of a layout that is given. */
+/** The first layout field that is given. */
 export function layoutField(request: LayoutFields): string | undefined {
   const names: readonly string[] = Object.keys(layout);
   return Object.entries(request).find(([name, value]) => names.includes(name) && value !== undefined)?.[0];

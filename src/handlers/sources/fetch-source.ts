@@ -1,4 +1,4 @@
-/** The source of a fetch, parsed, with what may be a secret set apart. */
+/** The parsed source of a fetch; possible secrets are separated. */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { HEADERS, QUERY, TOKEN } from '../../domain/fetch/source.js';
@@ -7,14 +7,14 @@ import { contentQuery } from '../signed-query.js';
 import type { Secrets } from '../../domain/model/secrets.js';
 import type { SourceSpec } from '../../domain/model/image-source.js';
 
-/** What the configuration says of sources. */
+/** The configuration of sources. */
 export interface SourceDefaults {
-  /** Kinds of sources that are allowed, with `http` and `https` apart. */
+  /** Kinds of sources that are allowed; `http` and `https` are separate. */
   readonly schemes: readonly string[];
   readonly glanceEndpoint?: string;
 }
 
-/** A source, with its secrets apart. */
+/** A source and its secrets. */
 export interface ParsedSource {
   readonly source: SourceSpec;
   readonly secrets: Secrets;
@@ -22,7 +22,7 @@ export interface ParsedSource {
 
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-/** What we say ourselves, or what would change what is asked for. */
+/** Headers that the daemon sets itself, or that would change the requested content. */
 const OWN_HEADERS = [
   'range',
   'if-range',
@@ -59,7 +59,7 @@ const bytesOf = (text: string) => Buffer.from(text, 'utf8');
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const plain = (url: URL) => `${url.origin}${url.pathname}`;
 
-/** A list is at an address that may be shown: what is in a query may be a secret. */
+/** The address of a list must not need a secret, so it may have no query. */
 const listAddress = webAddress.superRefine((url, context) => {
   if (url.search !== '') context.addIssue({ code: 'custom', message: 'must not hold a query' });
 });
@@ -88,7 +88,7 @@ function httpSource({ url, headers: given, checksumUrl }: HttpFields): ParsedSou
 
 const uuid = z.uuid('must be a UUID').transform((id) => id.toLowerCase());
 
-/** Service catalogues name the endpoint with the version of its API, or without. */
+/** Service catalogues list the endpoint with or without the version of its API. */
 function glanceServer(endpoint: URL): string {
   return plain(endpoint).replace(/(?:\/v2(?:\.\d{1,3})?)?\/?$/, '');
 }
@@ -112,7 +112,7 @@ export function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
     .object({ path: address })
     .transform(({ path }): ParsedSource => ({ source: { kind: 'file', path }, secrets: {} }));
   const http = z.object({ url: webAddress, headers, checksumUrl: orUnset(listAddress) }).transform(httpSource);
-  // By the names that the message has.
+  // By the field names of the message.
   const byName = z.preprocess(
     (given) => {
       const { $case, value } = oneof.parse(given).source;
@@ -131,7 +131,7 @@ export function sourceSchema({ schemes, glanceEndpoint }: SourceDefaults) {
   });
 }
 
-/** A oneof of the generated code; one that is not given holds nothing. */
+/** A oneof of the generated code; an absent one has the case `none`. */
 const oneof = z
   .object({ source: z.object({ $case: z.string(), value: z.unknown() }) })
   .catch({ source: { $case: 'none', value: undefined } });

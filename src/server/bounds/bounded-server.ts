@@ -1,12 +1,10 @@
-/**
- * A grpc server that looks at each request's bytes, of whatever service, before it decodes them.
- */
+/** A gRPC server that checks the bytes of each request, of any service, before it decodes them. */
 import { Server, type ServerOptions, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HostlerError, invalidFields } from '../../domain/model/errors.js';
 import { messageBytes, type Shape } from './shapes.js';
 import { firstViolation } from './walk.js';
 
-/** Stands for a request that was not decoded. */
+/** Replaces a request that was not decoded. */
 export class OutOfBoundsRequest {
   constructor(readonly error: HostlerError) {}
 }
@@ -23,7 +21,7 @@ export class BoundedServer extends Server {
     super(options);
   }
 
-  /** Throws when the descriptors do not know an RPC of the service. */
+  /** Throws if the descriptors lack an RPC of the service. */
   override addService(service: ServiceDefinition, implementation: UntypedServiceImplementation): void {
     const checked = Object.entries(service).map(([name, method]) => {
       const shape = this.shapes.get(method.path.slice(1));
@@ -35,20 +33,18 @@ export class BoundedServer extends Server {
   }
 }
 
-/**
- * How long messages to an RPC may be, by its path on the wire; of one that is not served, nothing.
- */
+/** The maximum length of messages to an RPC, by its path on the wire; 0 for an unknown path. */
 export function messageBound(shapes: ReadonlyMap<string, Shape>, path: string): number {
   const shape = shapes.get(path.slice(1));
   return shape === undefined ? 0 : messageBytes(shape);
 }
 
-/** A message of which no byte is taken in. */
+/** The error for a message of which no byte is accepted. */
 export function refusedMessage(most: number): HostlerError {
   return wholeMessage(`the message is longer than ${String(most)} bytes`);
 }
 
-/** What is wrong is no field's. */
+/** The error belongs to no single field. */
 function wholeMessage(description: string, cause?: unknown): HostlerError {
   return new HostlerError('INVALID_FIELD', description, { violations: [{ field: '', description }], cause });
 }

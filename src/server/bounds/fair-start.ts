@@ -1,10 +1,10 @@
 /**
- * Calls begin in turns of their callers: one caller's hundreds at a time cost another's call the
- * turns of a few. A turn is for what a call has to do at once; one that waits for a disk or a tool
- * gives its turn back, and continues.
+ * Starts calls with the callers taking turns: hundreds of calls of one caller delay another's call
+ * by a few turns only. A turn covers the work that a call does at once; a call that waits for a
+ * disk or a tool gives its turn back, and continues.
  */
 export class FairStart {
-  /** Whose turn comes next is first. */
+  /** In the order of turns. */
   readonly #waiting = new Map<string, Begin[]>();
   readonly #held = new Map<string, number>();
   #all = 0;
@@ -12,8 +12,8 @@ export class FairStart {
   constructor(private readonly limits: StartLimits = LIMITS) {}
 
   /**
-   * Waits for a turn. Returns how to give it back; it goes back by itself when it was held for too
-   * long.
+   * Waits for a turn. Returns a function that gives it back; a turn that is held too long ends by
+   * itself.
    */
   async take(caller: string): Promise<() => void> {
     if (this.#hasRoom(caller)) return this.#hold(caller);
@@ -69,12 +69,12 @@ type Begin = () => void;
 export interface StartLimits {
   readonly inAll: number;
   readonly perCaller: number;
-  /** A turn goes back by itself after so long. */
+  /** A turn ends by itself after this time. */
   readonly longestMs: number;
 }
 
 /**
- * Few, so that a call which does many things one after another comes to each of them soon; enough
- * for the disk to be at work for some while the daemon is for another.
+ * Few, so that a call with many steps gets each turn soon; enough to keep the disk busy while the
+ * daemon works on another call.
  */
 const LIMITS: StartLimits = { inAll: 8, perCaller: 4, longestMs: 25 };

@@ -1,25 +1,24 @@
 /**
- * The one table of how long fields of requests may be. A field is found by its full name, then by
- * its own name; one that is in neither list keeps the daemon from starting. docs/limits.md is made
- * from it.
+ * The length limits of request fields. A field is found by its full name, then by its own name; the
+ * daemon does not start if a field is in neither list. docs/limits.md is generated from this table.
  */
 
-/** Of a string or bytes field. */
+/** For a string or bytes field. */
 export interface TextBound {
   readonly bytes: number;
 }
-/** Of a repeated field. */
+/** For a repeated field. */
 export interface ListBound {
   readonly items: number;
-  /** Of all items together, as they are on the wire. */
+  /** For all items together, as on the wire. */
   readonly totalBytes: number;
-  /** Of one item that is a string or bytes. */
+  /** For one item that is a string or bytes. */
   readonly bytes?: number;
 }
-/** Of a map. */
+/** For a map. */
 export interface MapBound {
   readonly entries: number;
-  /** Of all entries together, as they are on the wire. */
+  /** For all entries together, as on the wire. */
   readonly totalBytes: number;
   readonly keyBytes: number;
   readonly valueBytes: number;
@@ -30,22 +29,22 @@ const text = (bytes: number): TextBound => ({ bytes });
 
 /** Linux's PATH_MAX. */
 const PATH = text(4096);
-/** A word of ours: a format, an algorithm, a size with its unit. */
+/** A word of the contract: a format, an algorithm, a size with its unit. */
 const WORD = text(64);
 /** The name of a person or a thing on this host. */
 const NAME = text(1024);
-/** An id that we gave, or that a caller chose: room for a UUID with a prefix. */
+/** An id chosen by the daemon or a caller: room for a UUID with a prefix. */
 const ID = text(128);
-/** An id that can hold the name of a pool or of a file. */
+/** An id that can contain the name of a pool or of a file. */
 const LONG_ID = text(512);
-/** A URL or a token: presigned URLs and Keystone's tokens have some thousand. */
+/** A URL or a token: presigned URLs and Keystone's tokens have some thousand bytes. */
 const LONG = text(16_384);
 const PASSPHRASE = text(8192);
 /** Bytes of an image or file in one message. */
 const DATA = text(1024 * 1024);
 const LABELS: MapBound = { entries: 64, totalBytes: 16_384, keyBytes: 1024, valueBytes: 1024 };
 
-/** By their own name, wherever they stand. */
+/** By their own name, in any message. */
 const BY_NAME: Readonly<Record<string, Bound>> = {
   algorithm: WORD,
   // A path in an archive.
@@ -104,7 +103,7 @@ const BY_NAME: Readonly<Record<string, Bound>> = {
   virt_type: WORD,
 };
 
-/** By their full name: what differs, and what is a list. */
+/** By their full name: exceptions, and lists. */
 const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
   'grpc.health.v1.HealthCheckRequest.service': NAME,
   'hostler.v1.BatchGetImageInfoRequest.paths': { items: 10_000, totalBytes: 2 * 1024 * 1024, bytes: 4096 },
@@ -118,19 +117,19 @@ const BY_FULL_NAME: Readonly<Record<string, Bound>> = {
   'hostler.v1.FindRootDiskRequest.domain_xml': DATA,
   'hostler.v1.HttpSource.headers': { entries: 64, totalBytes: 65_536, keyBytes: 256, valueBytes: 16_384 },
   'hostler.v1.InventoryFilter.formats': { items: 32, totalBytes: 2048, bytes: 64 },
-  // Holds the path of an image, in JSON in base64, with escapes.
+  // Contains the path of an image, in JSON in base64, with escapes.
   'hostler.v1.ListImagesRequest.page_token': text(32_768),
   'hostler.v1.OperationFilter.methods': { items: 100, totalBytes: 8192, bytes: 128 },
   'hostler.v1.OperationFilter.reasons': { items: 100, totalBytes: 8192, bytes: 128 },
   'hostler.v1.OperationFilter.states': { items: 100, totalBytes: 1024 },
 };
 
-/** Reflection's requests, in both versions, hold names of files and symbols only. */
+/** Reflection's requests, in both versions, contain only names of files and symbols. */
 const REFLECTION = /^grpc\.reflection\.v1(?:alpha)?\.[A-Za-z]+\.[a-z_]+$/;
 
 /**
- * How long a field may be, by its full name such as `hostler.v1.ChownRequest.path`; undefined when
- * nobody has said so.
+ * The limit of a field, by its full name such as `hostler.v1.ChownRequest.path`; undefined if none
+ * is defined.
  */
 export function boundOf(fullName: string): Bound | undefined {
   if (Object.hasOwn(BY_FULL_NAME, fullName)) return BY_FULL_NAME[fullName];

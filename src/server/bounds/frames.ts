@@ -1,26 +1,26 @@
 /**
- * Messages of a call as they come in, before grpc-js has put them together: what is too long ends
- * here, at its first bytes.
+ * Observes the messages of a call as they arrive, before grpc-js assembles them: a message that is
+ * too long is rejected at its first bytes.
  */
 import { Duplex } from 'node:stream';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 
-/** A flag, and the length of what follows. */
+/** A flag, and the length of the message. */
 const HEAD_BYTES = 5;
 
 export interface FrameListener {
-  /** A message that is announced to have so many bytes begins. False: nothing more is looked at. */
+  /** A message with this announced length begins. False: stop reading. */
   begins(bytes: number): boolean;
-  /** So many bytes of a message that is not whole yet are held now; 0: none. */
+  /** Number of bytes of an incomplete message in memory; 0: none. */
   holds(bytes: number): boolean;
-  /** The stream is closed: nothing of it is held any more. Comes last, once. */
+  /** The stream is closed: none of its bytes are in memory any more. Called last, once. */
   gone(): void;
 }
 
 /**
- * Hears of a call's messages before grpc-js does. The stream is hidden inside of grpc-js' call
- * (1.14: `stream`); where a later version hides it elsewhere, what remains is grpc-js' own limit,
- * which is the same for all RPCs.
+ * Observes a call's messages before grpc-js does. The stream is hidden inside grpc-js' call (1.14:
+ * `stream`); if a later version hides it elsewhere, only grpc-js' own limit remains, which is the
+ * same for all RPCs.
  */
 export function watchFrames(call: ServerInterceptingCallInterface, listener: FrameListener): void {
   const stream = streamOf(call);
@@ -37,8 +37,8 @@ export function watchFrames(call: ServerInterceptingCallInterface, listener: Fra
 }
 
 /**
- * Whether the caller has reset the stream. Node ends its readable side then, as if the caller had
- * sent all that it wanted.
+ * Whether the caller has reset the stream. Node then ends its readable side as if the caller had
+ * sent everything.
  */
 export function isReset(call: ServerInterceptingCallInterface): boolean {
   const stream = streamOf(call);
@@ -46,9 +46,9 @@ export function isReset(call: ServerInterceptingCallInterface): boolean {
 }
 
 /**
- * Ends the stream at once; what was to be sent on it is dropped. For streams that nobody has closed
- * with NO_ERROR: node (24) takes such a one away without a reset while bytes of it are unsent, and
- * sends empty frames for ever when the caller opens its window.
+ * Ends the stream at once; unsent data is dropped. For streams that were not closed with NO_ERROR:
+ * node (24) removes such a stream without a reset while bytes of it are unsent, and sends empty
+ * frames forever when the caller opens its window.
  */
 export function resetStream(call: ServerInterceptingCallInterface): void {
   streamOf(call)?.destroy();
@@ -71,9 +71,7 @@ export class Frames {
 
   constructor(private readonly listener: Pick<FrameListener, 'begins' | 'holds'>) {}
 
-  /**
-   * The next bytes of the stream, in pieces of any length. False when the listener has had enough.
-   */
+  /** The next bytes of the stream, in chunks of any length. False if the listener wants no more. */
   take(chunk: Buffer): boolean {
     for (let at = 0; at < chunk.length;) {
       const taken = this.#left > 0 ? this.#body(chunk.length - at) : this.#begin(chunk, at);

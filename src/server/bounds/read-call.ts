@@ -3,15 +3,15 @@ import { ServerInterceptingCall, type ServerInterceptingCallInterface } from '@g
 type Responder = ConstructorParameters<typeof ServerInterceptingCall>[1];
 type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
 
-/** Hears whether what a call sends is read. */
+/** Notified whether the answers of a call are read. */
 export interface ReadListener {
-  /** Something waits in memory for its reader. */
+  /** An answer waits in memory for its reader. */
   readonly waits: () => void;
-  /** Nothing does any more. */
+  /** No answer waits any more. */
   readonly read: () => void;
 }
 
-/** A call that says how its answers are read. */
+/** A call that reports how its answers are read. */
 export class ReadCall extends ServerInterceptingCall {
   constructor(
     call: ServerInterceptingCallInterface,
@@ -29,7 +29,7 @@ export class ReadCall extends ServerInterceptingCall {
     });
   }
 
-  /** Comes behind the messages; the end of the call says that it was read. */
+  /** Comes after the messages; the end of the call shows that it was read. */
   override sendStatus(status: Status): void {
     this.listener.waits();
     super.sendStatus(status);

@@ -1,5 +1,5 @@
 /**
- * Requests as the walk over their bytes needs them: which field has which number, kind and bound.
+ * Requests in the form that the walk over their bytes needs: number, kind and limit of each field.
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import {
@@ -12,7 +12,7 @@ import {
 import { boundOf, type ListBound, type MapBound, type TextBound } from './field-bounds.js';
 
 interface Named {
-  /** As callers know it. */
+  /** The name that callers know. */
   readonly name: string;
 }
 interface TextField extends Named {
@@ -23,8 +23,8 @@ interface ListField extends Named {
   readonly kind: 'list';
   readonly bound: ListBound;
   /**
-   * Bytes of an item that is a number, where all have the same, or 0: those of a packed list are
-   * counted by it.
+   * Size of an item of a number list, if all items have the same size, otherwise 0; used to count
+   * the items of a packed list.
    */
   readonly fixedBytes: 0 | 4 | 8;
   readonly packable: boolean;
@@ -41,17 +41,17 @@ interface MessageField extends Named {
 export type FieldShape = TextField | ListField | MapField | MessageField;
 
 /**
- * Fields of a message that can be long, by their numbers; a number that is missing has a length of
- * its own, or is unknown.
+ * Fields of a message that can be long, by their numbers; a missing number has a fixed length, or
+ * is unknown.
  */
 export interface Shape {
   readonly name: string;
   readonly fields: ReadonlyMap<number, FieldShape>;
-  /** What a message takes at most that keeps all bounds. */
+  /** The maximum size of a message that keeps all limits. */
   readonly bytes: number;
 }
 
-/** A request is at most so long, unless its fields need more. */
+/** The limit of a request, unless its fields need more. */
 const MESSAGE_BYTES = 64 * 1024;
 /** For the tag and length of a field. */
 const HEAD_BYTES = 16;
@@ -63,8 +63,8 @@ const FIXED = new Map<number, 4 | 8>([
 ]);
 
 /**
- * Shapes of the requests of all RPCs, by `package.Service/Method`. Throws on a field for which no
- * bound is known.
+ * Shapes of the requests of all RPCs, by `package.Service/Method`. Throws on a field without a
+ * limit.
  */
 export function requestShapes(descriptorSet: Uint8Array): ReadonlyMap<string, Shape> {
   const { file } = fromBinary(FileDescriptorSetSchema, descriptorSet);
@@ -118,7 +118,7 @@ function shapeOfMessage(
   return { name, fields, bytes: needed };
 }
 
-/** So long may a request be. */
+/** The maximum length of a request. */
 export function messageBytes({ bytes }: Shape): number {
   return Math.max(MESSAGE_BYTES, bytes);
 }

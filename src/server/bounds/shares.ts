@@ -1,9 +1,9 @@
-/** Such a part of its bound is little. */
+/** Up to this fraction of its limit a caller holds little. */
 const LITTLE = 8;
 
 /**
- * How much of something each caller holds, up to a bound that is the same for all, and all of them
- * up to another one; a caller that holds little of its own bound is let in beyond that.
+ * How much of something each caller holds, up to a limit for each caller and one for all together;
+ * a caller that holds little of its own limit may exceed the common one.
  */
 export class Shares {
   readonly #held = new Map<string, number>();
@@ -14,14 +14,14 @@ export class Shares {
     private readonly inAll = Number.POSITIVE_INFINITY,
   ) {}
 
-  /** Whether anybody holds anything. */
+  /** Whether no caller holds anything. */
   get empty(): boolean {
     return this.#held.size === 0;
   }
 
   /**
-   * Takes so much more, or less where it is negative; false, and nothing is taken, where it would
-   * be too much.
+   * Takes this amount, or gives it back if negative; false, and takes nothing, if it would exceed a
+   * limit.
    */
   take(caller: string, amount: number): boolean {
     const now = (this.#held.get(caller) ?? 0) + amount;

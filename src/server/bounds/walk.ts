@@ -1,25 +1,23 @@
 /**
- * A look at the bytes of a request before anything of it is decoded: it costs no memory, and no
- * more time than there are fields. The first thing that is wrong ends it.
+ * Checks the bytes of a request before it is decoded: needs no memory, and time only for the number
+ * of fields. Stops at the first violation.
  */
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import type { FieldViolation } from '../../domain/model/errors.js';
 import type { FieldShape, Shape } from './shapes.js';
 
-/** No request of ours has more messages in each other. */
+/** No valid request nests messages deeper. */
 export const MAX_DEPTH = 8;
 /**
- * No request of ours has half as many fields, those of the messages in it counted. Fields that
- * nobody knows, and one that is given again and again, have no bound of their own: half a million
- * of them in 1 MiB held the main thread for 0.3 s.
+ * No valid request has half as many fields, including those of nested messages. Unknown fields, and
+ * repetitions of a single field, have no limit of their own: half a million of them in 1 MiB
+ * blocked the main thread for 0.3 s.
  */
 export const MAX_FIELDS = 16_384;
 const KEY = 1;
 const VALUE = 2;
 
-/**
- * What is wrong with a request, as far as its bytes tell; undefined: every field keeps its bound.
- */
+/** The violation in a request, as far as its bytes show; undefined: every field keeps its limit. */
 export function firstViolation(shape: Shape, bytes: Uint8Array): FieldViolation | undefined {
   try {
     walk(shape, bytes, '', { depth: MAX_DEPTH, budget: { fields: MAX_FIELDS } });
@@ -45,7 +43,7 @@ interface Seen {
   bytes: number;
 }
 
-/** What may still come: messages in each other, and fields of all of them. */
+/** The remaining budget: depth, and number of fields. */
 interface Left {
   readonly depth: number;
   readonly budget: { fields: number };
@@ -56,7 +54,7 @@ function spend({ budget }: Left, name: string): void {
   if (budget.fields < 0) refuse(name, `more than ${String(MAX_FIELDS)} fields in all`);
 }
 
-/** Throws OutOfBounds, or whatever the reader throws at bytes that are no message. */
+/** Throws OutOfBounds, or any error of the reader for bytes that are not a message. */
 function walk({ fields }: Shape, bytes: Uint8Array, above: string, left: Left): void {
   if (left.depth === 0) refuse(above, `has more than ${String(MAX_DEPTH)} messages in each other`);
   const seen = new Map<number, Seen>();
@@ -74,8 +72,7 @@ function walk({ fields }: Shape, bytes: Uint8Array, above: string, left: Left): 
 const path = (above: string, { name }: FieldShape) => (above === '' ? name : `${above}.${name}`);
 
 /**
- * Groups are in no message of ours, and one in another they are a way to have a reader call itself
- * without end.
+ * Groups are not used by the contract, and nested groups would make a reader recurse without end.
  */
 function skip(reader: BinaryReader, wire: WireType, number: number): void {
   if (wire === WireType.StartGroup || wire === WireType.EndGroup) throw new Error('groups are not used');
@@ -88,7 +85,7 @@ function seenOf(seen: Map<number, Seen>, number: number): Seen {
   return known;
 }
 
-/** A number of a list that is not packed. */
+/** A number in a list that is not packed. */
 function count(
   field: FieldShape,
   name: string,
@@ -149,7 +146,7 @@ function checkEntry(
   }
 }
 
-/** Decoded it would be no key, but the object's own. */
+/** When decoded it would not be a key, but set the object's prototype. */
 const NO_KEY = Buffer.from('__proto__');
 
 function assertKey(key: Uint8Array, bytes: number, name: string): void {
@@ -161,7 +158,7 @@ function assertBytes({ length }: Uint8Array, bytes: number, name: string): void 
   if (length > bytes) refuse(name, `longer than ${String(bytes)} bytes`);
 }
 
-/** How many numbers there are in a packed list: each varint ends with a byte below 128. */
+/** The number of items in a packed list: each varint ends with a byte below 128. */
 function packed(value: Uint8Array, fixedBytes: 0 | 4 | 8): number {
   if (fixedBytes !== 0) return Math.ceil(value.length / fixedBytes);
   let items = 0;

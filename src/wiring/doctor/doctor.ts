@@ -1,4 +1,4 @@
-/** `hostlerd --doctor`: looks at this host as a daemon with this configuration would find it. */
+/** `hostlerd --doctor`: examines this host as a daemon with this configuration would find it. */
 import type { Config } from '../../adapters/config/config.js';
 import { loadConfig } from '../load-config.js';
 import { problemsOf } from '../check-config.js';
@@ -8,8 +8,8 @@ import { quietRunner } from './quiet-runner.js';
 import { sandboxFinding, toolFindings } from './tools.js';
 
 /**
- * Prints what it finds, as lines or as one JSON object, and returns whether nothing is wrong. Needs
- * no daemon, and changes nothing: what it tries in roots is gone afterwards.
+ * Prints its findings, as lines or as one JSON object, and returns whether there is no problem.
+ * Needs no daemon, and changes nothing: its test files in roots are removed.
  */
 export async function examine(config: Config, file: string, asJson: boolean): Promise<boolean> {
   const findings = await findingsOf(config, file);
@@ -18,7 +18,7 @@ export async function examine(config: Config, file: string, asJson: boolean): Pr
   return problems === 0;
 }
 
-/** The same of a file. Fails with ConfigError, OwnFileError. */
+/** The same for a configuration file. Fails with ConfigError, OwnFileError. */
 export async function examineFile(file: string, asJson: boolean): Promise<boolean> {
   return examine(await loadConfig(file), file, asJson);
 }

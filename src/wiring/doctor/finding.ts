@@ -1,25 +1,25 @@
-/** One thing that the doctor has looked at. */
+/** One result of the doctor. */
 export interface HostFinding {
-  /** What it belongs to: `config`, `tools`, `sandbox`, `roots`, `limits`, `clock`, `tls`. */
+  /** The area: `config`, `tools`, `sandbox`, `roots`, `limits`, `clock`, `tls`. */
   readonly check: string;
-  /** `note`: nothing is wrong, but something is slower or cannot be done. */
+  /** `note`: no problem, but something is slower or not supported. */
   readonly state: 'ok' | 'note' | 'problem';
   readonly says: string;
-  /** How to put it right. */
+  /** How to fix it. */
   readonly mend?: string;
 }
 
-/** Nothing is wrong with it. */
+/** A finding without a problem. */
 export function fine(check: string, says: string): HostFinding {
   return { check, state: 'ok', says };
 }
 
-/** Something that is worth to know. */
+/** A finding that is worth knowing. */
 export function note(check: string, says: string, mend?: string): HostFinding {
   return { check, state: 'note', says, ...(mend === undefined ? {} : { mend }) };
 }
 
-/** Something that keeps work from being done. */
+/** A finding that prevents work. */
 export function problem(check: string, says: string, mend: string): HostFinding {
   return { check, state: 'problem', says, mend };
 }

@@ -1,4 +1,4 @@
-/** What the host gives the daemon: filesystems, limits, a clock, certificates. */
+/** What the host provides for the daemon: filesystems, limits, a clock, certificates. */
 import { X509Certificate } from 'node:crypto';
 import { readFile, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -12,15 +12,17 @@ import { OwnFileError } from '../../domain/model/own-files.js';
 import { fine, note, problem, type HostFinding } from './finding.js';
 
 const DAY_MS = 24 * 3600 * 1000;
-/** Time enough to renew a certificate by hand. */
+/** Time to renew a certificate by hand. */
 const EXPIRY_DAYS = 30;
-/** Less than so much of a filesystem: the next image may not fit. */
+/** With a smaller share of free space the next image may not fit. */
 const LOW_SHARE = 0.05;
-/** Beside connections: roots, images of running operations, pipes of tools. */
+/** In addition to connections: roots, images of running operations, pipes of tools. */
 const OWN_DESCRIPTORS = 1024;
 const OWN_PROCESSES = 512;
 
-/** What the filesystem of each root can do, tried in a private folder that is gone afterwards. */
+/**
+ * What the filesystem of each root supports, tested in a private folder that is removed afterwards.
+ */
 export async function rootFindings({ roots, limits }: Config, runner: ProcessRunner): Promise<HostFinding[]> {
   const found = await Promise.all(
     roots.map(async ({ path, access, trusted }): Promise<HostFinding[]> => {
@@ -32,7 +34,7 @@ export async function rootFindings({ roots, limits }: Config, runner: ProcessRun
           await Promise.all(opened.map(({ handle }) => handle.close()));
         }
       } catch (error) {
-        // The check of the configuration says the same.
+        // The check of the configuration reports the same.
         if (error instanceof OwnFileError) return [];
         const mend = 'mount it, or give the user of the daemon the right to read and write it';
         return [problem('roots', `${path} cannot be used: ${asHostlerError(error).message}`, mend)];
@@ -62,7 +64,7 @@ async function space(path: string): Promise<HostFinding> {
   return bavail < blocks * LOW_SHARE ? problem('roots', says, mend) : fine('roots', says);
 }
 
-/** Limits of this process: under systemd those of the unit may be others. */
+/** Limits of this process; under systemd the unit may have others. */
 export async function limitFindings({ limits }: Config): Promise<HostFinding[]> {
   const text = await readFile('/proc/self/limits', 'utf8');
   const files = limits.connections + OWN_DESCRIPTORS;
@@ -80,7 +82,7 @@ function limit(text: string, name: string, least: number, mend: string): HostFin
     : problem('limits', `${says}, and the daemon may need ${String(least)}`, mend);
 }
 
-/** A wrong clock makes valid certificates expired, and times of operations wrong. */
+/** With a wrong clock valid certificates are expired, and times of operations are wrong. */
 export async function clockFinding(runner: ProcessRunner): Promise<HostFinding> {
   const answer = await tryTool(runner)('timedatectl', 'show', '--property=NTPSynchronized', '--value');
   const says = answer?.trim();
@@ -90,7 +92,7 @@ export async function clockFinding(runner: ProcessRunner): Promise<HostFinding> 
   return note('clock', 'timedatectl cannot say whether it is synchronised', mend);
 }
 
-/** How long the certificate is valid, and for which names. `config` reports what is broken. */
+/** How long the certificate is valid, and for which names. `config` reports broken files. */
 export async function certificateFindings({ tls }: Config): Promise<HostFinding[]> {
   if (tls === undefined) return [];
   const pem = await readFile(tls.cert).catch(() => undefined); // reported by the check of the configuration

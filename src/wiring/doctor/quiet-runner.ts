@@ -5,8 +5,8 @@ import { ProcessRunner } from '../../adapters/process/process.js';
 import { Sandbox } from '../../adapters/process/sandbox.js';
 
 /**
- * Starts tools for a look at the host, outside of a daemon: without a log, and in the sandbox only
- * if `sandboxed` says so.
+ * Starts tools to examine the host without a daemon: without a log, and in the sandbox only if
+ * `sandboxed` is set.
  */
 export function quietRunner({ state_dir: state, limits }: Config, sandboxed = false): ProcessRunner {
   const searchPath = process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin';

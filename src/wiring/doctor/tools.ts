@@ -1,4 +1,4 @@
-/** Whether the tools are there, and the sandbox works. */
+/** Checks that the tools exist and the sandbox works. */
 import { LocalHostProbe, NEEDED_TOOLS } from '../../adapters/host/host-probe.js';
 import type { Config } from '../../adapters/config/config.js';
 import { trySandbox } from '../../adapters/process/try-sandbox.js';
@@ -6,14 +6,14 @@ import type { ProcessRunner } from '../../adapters/process/process.js';
 import type { HostTool } from '../../domain/host/host-info.js';
 import { fine, note, problem, type HostFinding } from './finding.js';
 
-/** Packages of Debian that have the tools. */
+/** Debian packages with the tools. */
 const PACKAGES: Readonly<Record<string, string>> = {
   ...{ 'qemu-img': 'qemu-utils', 'qemu-nbd': 'qemu-utils', bwrap: 'bubblewrap', cp: 'coreutils', mv: 'coreutils' },
   ...{ setpriv: 'util-linux', prlimit: 'util-linux', flock: 'util-linux', getent: 'libc-bin' },
   ...{ rsync: 'rsync', ssh: 'openssh-client', gzip: 'gzip', tar: 'tar', xz: 'xz-utils', zstd: 'zstd' },
   ...{ virsh: 'libvirt-clients', rbd: 'ceph-common', ceph: 'ceph-common' },
 };
-/** What is not done without the others. */
+/** What is not possible without the optional tools. */
 const USES: Readonly<Record<string, string>> = {
   ...{ 'qemu-nbd': 'exports, uploads and copies between agents', bwrap: 'the sandbox' },
   ...{ rsync: 'copies by rsync', ssh: 'copies by ssh', gzip: 'fetches of .gz', tar: 'fetches out of archives' },

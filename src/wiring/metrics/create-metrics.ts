@@ -1,4 +1,4 @@
-/** The metrics of this daemon, with every series that can come at 0. */
+/** The metrics of this daemon, with every possible series at 0. */
 import {
   DENIAL_REASONS,
   ENGINES,
@@ -14,15 +14,15 @@ import {
 import { Metrics } from '../../adapters/telemetry/metrics/metrics.js';
 import { RPC_TABLE } from '../../handlers/rpc-table.js';
 
-/** Every RPC as the log names it. */
+/** Every RPC by its name in the log. */
 export const RPC_NAMES: readonly string[] = Object.entries(RPC_TABLE).flatMap(([service, rows]) =>
   Object.keys(rows).map((rpc) => `hostler.v1.${service}/${rpc.slice(0, 1).toUpperCase()}${rpc.slice(1)}`),
 );
 
 /**
- * Makes the metrics. Series that say what did not happen yet are there from the beginning, so that
- * a rate sees the first time too; of histograms only those of successes, as the others would be ten
- * thousand lines.
+ * Creates the metrics. Series of events that have not happened yet exist from the beginning, so
+ * that a rate includes the first event; of histograms only those of successes, because the others
+ * would be ten thousand lines.
  */
 export function createMetrics(): Metrics {
   const metrics = new Metrics();

@@ -1,4 +1,4 @@
-/** What operations, calls and children come to in the metrics. */
+/** Counts the ends of operations, calls and child processes in the metrics. */
 import {
   bytesOf,
   codeOf,
@@ -39,12 +39,12 @@ export function countCall(metrics: Metrics, { rpc, code, reason, ms }: Parameter
   if (isDenial(known)) metrics.add('hostler_denials_total', { rpc, reason: known });
 }
 
-/** A connection was refused, or ended to make room. */
+/** A connection was refused, or closed to make room. */
 export function countRefusal(metrics: Metrics, why: WhyDropped): void {
   metrics.add('hostler_connections_refused_total', { kind: labelOf(why) });
 }
 
-/** An image was made from the cache, or brought into it first. */
+/** An image was made from the cache, or downloaded into it first. */
 export function countCacheUse(metrics: Metrics): (event: 'hit' | 'miss', bytes: bigint) => void {
   return (event, bytes) => {
     metrics.add('hostler_cache_uses_total', { event });
@@ -52,7 +52,7 @@ export function countCacheUse(metrics: Metrics): (event: 'hit' | 'miss', bytes: 
   };
 }
 
-/** An image has left the cache. */
+/** An image was evicted from the cache. */
 export function countEviction(metrics: Metrics): (freedBytes: bigint) => void {
   return (freedBytes) => {
     metrics.add('hostler_cache_evictions_total', {});
@@ -69,7 +69,7 @@ export function countChild(metrics: Metrics): ProcessLog['counted'] & object {
   };
 }
 
-/** How long slots were waited for. */
+/** How long operations waited for slots. */
 export function slotWatch(metrics: Metrics): SlotWatch {
   return {
     clock: () => performance.now(),

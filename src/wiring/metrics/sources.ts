@@ -1,4 +1,4 @@
-/** Where the values come from that are read at each scrape: what is in memory, never a disk. */
+/** Sources of the values that are read at each scrape: from memory, never from a disk. */
 import { SLOTS } from '../../adapters/telemetry/metrics/label-values.js';
 import type { Metrics, Sample } from '../../adapters/telemetry/metrics/metrics.js';
 import type { PlaceSpace, PlaceState, SpaceWatch } from '../../domain/host/space-watch.js';
@@ -19,7 +19,7 @@ interface EngineState {
   readonly live: () => Iterable<LiveOperation>;
 }
 
-/** What the engine knows now. */
+/** Values from the engine. */
 export function readEngine(metrics: Metrics, { slots, locks, space, live }: EngineState): void {
   const bySlot = (of: 'running' | 'waiting' | 'limit') => () =>
     SLOTS.map((slot) => [{ slot }, slots.usage(slot)[of]] as const);
@@ -31,7 +31,7 @@ export function readEngine(metrics: Metrics, { slots, locks, space, live }: Engi
   metrics.readOne('hostler_space_reservations', () => space.size);
 }
 
-/** What is kept in the state folder and in the cache, and what the process went through. */
+/** Values from the state folder, the cache and the process. */
 export function readResources(
   metrics: Metrics,
   { cache, cacheFolder, config, journal, mishaps, resumes, runner, version }: Resources,
@@ -58,14 +58,14 @@ export function readResources(
   metrics.readOne('hostler_forgotten_failures_total', () => mishaps().forgottenFailures);
 }
 
-/** The last look at the roots and at the pools; each scrape begins another one. */
+/** The last measurement of the roots and pools; each scrape starts another one. */
 export function readSpace(
   metrics: Metrics,
   { roots, pools }: { readonly roots: SpaceWatch; readonly pools: SpaceWatch },
 ) {
   const [root, pool] = [samplesOf(roots, 'root'), samplesOf(pools, 'pool')];
   metrics.beforeScrape(() => {
-    // The figures of one scrape are those of one moment.
+    // The figures of one scrape are from the same moment.
     root.remember();
     pool.remember();
     roots.start();
@@ -84,7 +84,7 @@ export function readSpace(
   metrics.read('hostler_pool_unavailable', pool.is('unavailable'));
 }
 
-/** Connections, and the certificate in force where there is one. */
+/** Connections, and the certificate in use if there is one. */
 export function readServer(metrics: Metrics, connections: () => number, files: (() => TlsFiles) | undefined): void {
   metrics.readOne('hostler_connections', connections);
   let known:
@@ -93,7 +93,7 @@ export function readServer(metrics: Metrics, connections: () => number, files: (
   metrics.read('hostler_certificate_expiry_timestamp_seconds', () => {
     const now = files?.();
     if (now === undefined) return [];
-    // Parsed once for each time that they are read.
+    // Parsed once each time the files are read.
     if (known?.files !== now)
       known = {
         files: now,
@@ -106,7 +106,7 @@ export function readServer(metrics: Metrics, connections: () => number, files: (
   });
 }
 
-/** What running operations move in a second, by verb; 0 for those that move nothing. */
+/** Bytes a second of running operations, by verb; 0 for verbs without any. */
 function ratesOf(live: Iterable<LiveOperation>): Sample<'hostler_operation_progress_bytes_per_second'>[] {
   const rates = new Map<string, number>();
   for (const { record } of live)
@@ -114,7 +114,7 @@ function ratesOf(live: Iterable<LiveOperation>): Sample<'hostler_operation_progr
   return [...rates].map(([verb, rate]) => [{ verb }, rate]);
 }
 
-/** The last look at places, with their names in a label. */
+/** The last measurement of places, with their names as a label. */
 function samplesOf<Label extends 'root' | 'pool'>(watch: SpaceWatch, label: Label) {
   type Labels = Readonly<Record<Label, string>>;
   // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- a computed key has no type of its own
@@ -124,7 +124,7 @@ function samplesOf<Label extends 'root' | 'pool'>(watch: SpaceWatch, label: Labe
     remember: () => {
       states = [...watch.states];
     },
-    /** Of those that have ever answered. */
+    /** Of places that have answered at least once. */
     bytes: (figure: keyof PlaceSpace) => () =>
       states.flatMap(([name, { space }]) => {
         const bytes = space?.[figure];

@@ -1,27 +1,27 @@
-/** What is looked at for the metrics of space. */
+/** The places that are measured for the metrics of space. */
 import type { Config } from '../../adapters/config/config.js';
 import { asAddress } from '../../domain/model/address.js';
 import { filesystemInfo, type FilesystemPorts } from '../../domain/host/filesystem-info.js';
 import { SpaceWatch } from '../../domain/host/space-watch.js';
 import type { HostPorts } from '../../handlers/host-info.js';
 
-/** However many scrape, the roots are not looked at more often. */
+/** The roots are not measured more often, however many scrapers there are. */
 const ROOTS_FRESH_MS = 2000;
-/** Asking a cluster costs a child process for each pool. */
+/** A query to a cluster costs a child process for each pool. */
 const POOLS_FRESH_MS = 60_000;
 
 interface PlacePorts extends FilesystemPorts {
   readonly pools: Pick<HostPorts['pools'], 'space'>;
-  /** As reservations name a pool. */
+  /** The key of a pool in reservations. */
   readonly poolKey: (name: string) => string;
 }
 
-/** Makes the watches over roots and pools, which look when they are asked. */
+/** Creates the watches of roots and pools, which measure on request. */
 export function watchedPlaces(
   { roots, pools }: Pick<Config, 'roots' | 'pools'>,
   ports: PlacePorts,
 ): { readonly roots: SpaceWatch; readonly pools: SpaceWatch } {
-  // Each place answers in bounded time, or is given up by its gate.
+  // Each place answers in bounded time, or its gate gives up.
   const { signal } = new AbortController();
   const ofFiles = roots.filter(({ kind }) => kind === 'files');
   const rootPlaces = ofFiles.map(({ path }) => ({
