@@ -72,7 +72,7 @@ test-ceph: setup build ## run the tests against a real one-node Ceph cluster, wh
 	@scripts/ceph-packages.sh
 	@$(TEST) --suite ceph $(if $(ONLY),--only '$(ONLY)')
 
-test-metrics: setup build ## let a real Prometheus, which it installs, ask for what the dashboard shows, and fire the alerts
+test-metrics: setup build ## let a real Prometheus and a real OpenTelemetry Collector, which it installs, get what is exported, and fire the alerts
 	@scripts/metrics-packages.sh
 	@$(TEST) --suite metrics $(if $(ONLY),--only '$(ONLY)')
 

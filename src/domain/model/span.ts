@@ -10,7 +10,8 @@ export interface SpanContext {
   readonly traceState?: string;
 }
 
-export type SpanAttributes = Readonly<Record<string, string | number | readonly string[]>>;
+/** Lists are given away: they belong to the span then. */
+export type SpanAttributes = Readonly<Record<string, string | number | string[]>>;
 
 /** How a span begins; unset: now, within the daemon, with nothing to say. */
 export interface SpanStart {

@@ -52,7 +52,7 @@ function attributesOf({ id, caller, requestId, addresses, attempt }: OperationRe
     'hostler.operation_id': id,
     'hostler.caller': caller,
     ...(requestId === undefined ? {} : { 'hostler.request_id': requestId }),
-    'hostler.addresses': addresses,
+    'hostler.addresses': [...addresses],
     'hostler.attempt': attempt,
   };
 }

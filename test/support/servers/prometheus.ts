@@ -116,7 +116,7 @@ export class Prometheus {
 }
 
 /** Of the loopback, and free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -32,7 +32,7 @@ export interface ExportOptions {
 /** For one batch; after that it is lost. */
 const SEND_MS = 10_000;
 /** For what waits when the daemon stops. */
-const LAST_SPANS_MS = 2000;
+const LAST_SPANS_MS = 5000;
 
 /**
  * Starts to export. A collector that cannot be reached is reported in the log, and delays nothing.

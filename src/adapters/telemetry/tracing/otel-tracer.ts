@@ -43,7 +43,7 @@ class OtelSpan implements TraceSpan {
   }
 
   set(attributes: SpanAttributes): void {
-    this.span.setAttributes(plain(attributes));
+    this.span.setAttributes(attributes);
   }
 
   event(name: string): void {
@@ -64,15 +64,8 @@ class OtelSpan implements TraceSpan {
 function optionsOf({ kind, attributes, continues, startTime }: SpanStart): SpanOptions {
   return {
     ...(kind === undefined ? {} : { kind: KINDS[kind] }),
-    ...(attributes === undefined ? {} : { attributes: plain(attributes) }),
+    ...(attributes === undefined ? {} : { attributes }),
     ...(continues === undefined ? {} : { links: [{ context: toApi(continues) }] }),
     ...(startTime === undefined ? {} : { startTime }),
   };
-}
-
-/** The API takes lists that it may change. */
-function plain(attributes: SpanAttributes): Record<string, string | number | string[]> {
-  return Object.fromEntries(
-    Object.entries(attributes).map(([key, value]) => [key, typeof value === 'object' ? [...value] : value]),
-  );
 }

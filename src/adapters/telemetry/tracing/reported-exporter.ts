@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { ExportResultCode, type ExportResult } from '@opentelemetry/core';
 import type { ReadableSpan, SpanExporter } from '@opentelemetry/sdk-trace';
-import { errorText, type Log } from '../log.js';
+import type { Log } from '../log.js';
 
 /**
  * An exporter that says in the log when spans begin to be lost, once until they arrive again, and
@@ -49,7 +49,7 @@ export class ReportedExporter implements SpanExporter {
       this.#lost = 0;
       return;
     }
-    if (this.#lost === 0) this.#warn(errorText(error));
+    if (this.#lost === 0) this.#warn(error?.message);
     this.#lost += spans;
   }
 
