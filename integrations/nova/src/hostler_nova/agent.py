@@ -44,8 +44,9 @@ def uses_h2() -> bool:
     return chosen == "h2" or (chosen == "auto" and eventlet_is_in_force())
 
 
-def client() -> hostler.Client:
-    """Return the client for what nova.conf says now."""
+def client(*, h2: bool | None = None) -> hostler.Client:
+    """Return the client for what nova.conf says now; h2 wins over its transport."""
+    h2 = uses_h2() if h2 is None else h2
     options = CONF.hostler
     key = (
         options.address,
@@ -53,15 +54,15 @@ def client() -> hostler.Client:
         options.tls_cert,
         options.tls_key,
         options.patience,
-        uses_h2(),
+        h2,
     )
     with _lock:
         if key not in _clients:
-            _clients[key] = connect()
+            _clients[key] = connect(h2=h2)
         return _clients[key]
 
 
-def connect() -> hostler.Client:
+def connect(*, h2: bool) -> hostler.Client:
     """Make a client; raises ConfigurationError for mistakes in nova.conf."""
     options = CONF.hostler
     files = (options.tls_ca, options.tls_cert, options.tls_key)
@@ -69,7 +70,7 @@ def connect() -> hostler.Client:
         raise hostler.ConfigurationError(
             "[hostler]: tls_ca, tls_cert and tls_key go together, and one is missing"
         )
-    more: dict[str, Any] = {"channel": H2Channel} if uses_h2() else {}
+    more: dict[str, Any] = {"channel": H2Channel} if h2 else {}
     return hostler.Client(
         options.address,
         tls=hostler.Tls(*files) if any(files) else None,
@@ -104,9 +105,12 @@ def is_passing(error: hostler.HostlerError) -> bool:
 
 
 def answers() -> bool:
-    """Whether the daemon answers within two seconds."""
+    """Whether the daemon answers within two seconds.
+
+    gRPC's own library does not look for a daemon that has just come back, so it is not asked.
+    """
     request = v1.GetArchitectureRequest(image_architecture="x86_64")
     with contextlib.suppress(hostler.HostlerError):
-        client().host_info.get_architecture(request, timeout=PROBE_SECONDS)
+        client(h2=True).host_info.get_architecture(request, timeout=PROBE_SECONDS)
         return True
     return False

@@ -6,12 +6,10 @@ import os
 import sys
 from typing import Any
 
-import hostler
-
 
 def main() -> None:
     """Put Hostler's functions in place and start `nova.cmd.compute`."""
-    # The first import of Nova: it may be the one that applies eventlet's monkey patching.
+    # Nova comes first, because it applies eventlet's monkey patching.
     from nova.cmd import compute  # isort: skip
     from nova import config
 
@@ -34,6 +32,8 @@ def check() -> None:
 
     A daemon that does not answer may come later: that is only a warning.
     """
+    import hostler
+
     from hostler_nova import agent, host
 
     try:

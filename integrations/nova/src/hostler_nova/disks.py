@@ -14,6 +14,8 @@ from hostler_nova.errors import Work, as_nova
 from hostler_nova.jobs import CopyJob
 
 Size = Union[int, str, None]
+#: As Nova writes it: `format` and `secret`.
+Encryption = Optional[dict[str, Any]]
 Callback = Optional[Callable[[Any], None]]
 
 PLOOP_DISK = "root.hds"
@@ -29,16 +31,13 @@ def size_fields(size: Size) -> dict[str, Any]:
     return {"virtual_size_bytes": size} if isinstance(size, int) else {"size": str(size)}
 
 
-def create_image(
-    path: str, disk_format: str, size: Size, encryption: dict[str, Any] | None = None
-) -> None:
+def create_image(path: str, disk_format: str, size: Size, encryption: Encryption = None) -> None:
     """Make an image, and replace what has its name, as qemu-img does."""
     request = v1.CreateImageRequest(
         path=os.path.abspath(path), format=disk_format, overwrite=True, **size_fields(size)
     )
     if encryption:
-        request.encryption.format = encryption.get("format") or ""
-        request.encryption.passphrase = (encryption.get("secret") or "").encode()
+        request.encryption.CopyFrom(encryption_of(encryption))
     with as_nova(Work.COMMAND, path):
         client().image.create_image(request).wait()
 
@@ -63,7 +62,7 @@ def describe(path: str, disk_format: str | None = None) -> v1.ImageInfo:
 
     A folder of ploop stands for the disk in it.
     """
-    address = path if path.startswith("rbd:") else os.path.abspath(path)
+    address = address_of(path)
     if os.path.exists(os.path.join(address, "DiskDescriptor.xml")):
         address = os.path.join(address, PLOOP_DISK)
     request = v1.GetImageInfoRequest(path=address, format=disk_format)
@@ -91,9 +90,10 @@ def convert_image(
     target_format: str,
     *,
     compress: bool = False,
-    work: Work = Work.CONVERT,
+    source_encryption: Encryption = None,
+    target_encryption: Encryption = None,
 ) -> None:
-    """Write an image in another format."""
+    """Write an image in another format; a failure is that of a command."""
     request = v1.ConvertImageRequest(
         source=address_of(source),
         source_format=source_format,
@@ -102,8 +102,21 @@ def convert_image(
         compress=compress,
         overwrite=True,
     )
-    with as_nova(work, source):
+    if source_encryption:
+        request.source_secret.passphrase = encryption_of(source_encryption).passphrase
+    if target_encryption:
+        request.encryption.CopyFrom(encryption_of(target_encryption))
+    with as_nova(Work.COMMAND, source):
         client().image.convert_image(request).wait()
+
+
+def encryption_of(encryption: dict[str, Any]) -> v1.ImageEncryption:
+    """Return what Nova says of an encryption as the contract has it."""
+    secret = encryption.get("secret") or ""
+    return v1.ImageEncryption(
+        format=encryption.get("format") or "",
+        passphrase=secret.encode() if isinstance(secret, str) else secret,
+    )
 
 
 def extract_snapshot(disk_path: str, source_fmt: str, out_path: str, dest_fmt: str) -> None:
@@ -180,5 +193,10 @@ def find_disk(domain_xml: str) -> tuple[str, str | None]:
 
 
 def address_of(path: str) -> str:
-    """Return a path as calls need it: absolute, unless it names an image of a Ceph pool."""
-    return path if path.startswith("rbd:") else os.path.abspath(path)
+    """Return a path as calls need it: absolute, or the name of an image in a Ceph pool.
+
+    Nova writes `rbd:POOL/IMAGE:id=…:conf=…`; hostlerd's own configuration has the rest.
+    """
+    if path.startswith("rbd:"):
+        return ":".join(path.split(":")[:2])
+    return os.path.abspath(path)

@@ -110,8 +110,9 @@ def no_architecture(subject: str, error: hostler.HostlerError) -> Any:
 def too_large(subject: str, error: hostler.HostlerError) -> Any:
     """Make the error of an image that does not fit into the disk of its flavor."""
     facts = facts_of(error)
-    sizes = [facts.get(name, "") for name in ("allowed", "bytes")]
-    if not all(size.isdecimal() for size in sizes):  # A limit of hostlerd, not of the flavor.
+    size = facts.get("virtual_size_bytes") or facts.get("bytes", "")
+    sizes = [facts.get("allowed", ""), size]
+    if not all(each.isdecimal() for each in sizes):  # A limit of hostlerd, not of the flavor.
         return unacceptable(subject, error)
     return exception.FlavorDiskSmallerThanImage(flavor_size=int(sizes[0]), image_size=int(sizes[1]))
 

@@ -1,6 +1,6 @@
 """The functions of `nova.virt.libvirt.utils` that do work on the host, as Nova calls them today.
 
-They are those of the old module that are still there (Nova 26 to 34), with the signatures of today.
+They are those of the old module that are still there, with the signatures of today.
 What else is in Nova's module starts nothing and stays Nova's own.
 """
 
@@ -52,9 +52,13 @@ def create_image(
     disk_format: str,
     disk_size: Size,
     backing_file: str | None = None,
-    encryption: dict[str, Any] | None = None,
+    encryption: disks.Encryption = None,
+    safe: bool = False,
 ) -> None:
-    """Make an image, or with backing_file a qcow2 overlay; disk_size: None for that of the base."""
+    """Make an image, or with backing_file a qcow2 overlay; disk_size: None for that of the base.
+
+    A base is always inspected; newer versions of Nova say with `safe` that it need not be.
+    """
     if backing_file is None:
         disks.create_image(path, disk_format, disk_size, encryption)
     else:
