@@ -12,7 +12,7 @@ SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -pa
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients test-nova contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients test-nova contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-keep bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,6 +148,10 @@ fuzz-rpc: setup build ## try a million hostile requests for every RPC (FUZZ=n, S
 bench: setup build ## measure in turns with the bare tools; writes bench/results.json
 	@scripts/bench-packages.sh
 	node dist/bench/main.js
+
+bench-keep: ## show the figures of the last `make bench` in docs/benchmarks.md
+	cp bench/results.json bench/kept-results.json
+	scripts/generate.sh docs
 
 bench-far: setup build ## measure copies between hosts in turns with rsync, scp and qemu-img
 	@scripts/bench-packages.sh

@@ -7,6 +7,7 @@ import { rm } from 'node:fs/promises';
 import type { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
+import { peer } from './peers.js';
 
 /** 1.5 GiB of data that compresses to about a half, in a disk of 10 GiB. */
 export async function halfNoise(path: string): Promise<void> {
@@ -33,7 +34,7 @@ export function convertCases(daemon: Daemon): Case[] {
     prepare: fresh,
     run: async () => {
       const source = from === 'raw' ? raw : packed;
-      await sh(
+      await peer(
         'sh',
         '-c',
         'target=$1; shift; qemu-img convert "$@" "$target" && sync "$target"',

@@ -6,6 +6,7 @@ import type { Daemon } from '../test/support/daemon.js';
 import { allocatedBytes } from '../test/support/images/disks.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
+import { peer } from './peers.js';
 
 export const MAKE: Readonly<Record<string, string>> = {
   // 800 runs of 1 MiB, one every 25 MiB.
@@ -51,7 +52,7 @@ function copyCase(daemon: Daemon, kind: string, bar: string, folder: string): Ca
     name,
     prepare: fresh,
     run: async () => {
-      await sh('sh', '-c', `${command} && sync "$2"`, 'sh', source, theirs);
+      await peer('sh', '-c', `${command} && sync "$2"`, 'sh', source, theirs);
     },
   });
   const peers = [
@@ -69,7 +70,7 @@ function reflinkCase(daemon: Daemon, kind: string, folder: string): Case {
     name: 'cp --reflink=always',
     prepare: fresh,
     run: async () => {
-      await sh('sh', '-c', 'cp --reflink=always "$1" "$2" && sync "$2"', 'sh', source, theirs);
+      await peer('sh', '-c', 'cp --reflink=always "$1" "$2" && sync "$2"', 'sh', source, theirs);
     },
   };
   return { name: `copy: reflink of ${kind}`, bar: '<= 20 ms', contenders: [ourCopy(daemon, source, ours, fresh), cp] };

@@ -5,6 +5,7 @@ import type { Daemon } from '../test/support/daemon.js';
 import { HOSTLER } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case } from './harness.js';
+import { peer } from './peers.js';
 
 const DENSE = 1024 ** 3;
 
@@ -20,7 +21,7 @@ export function digestCases(daemon: Daemon): Case[] {
     await made();
     for (const path of [sent, back]) await rm(path, { force: true });
   };
-  const image = (...args: string[]) => sh(HOSTLER, '--address', daemon.address, 'image', ...args);
+  const image = (...args: string[]) => peer(HOSTLER, '--address', daemon.address, 'image', ...args);
   return [
     {
       name: 'digest of an empty 100 GiB',
@@ -56,7 +57,7 @@ export function digestCases(daemon: Daemon): Case[] {
           name: 'openssl dgst -sha256',
           prepare: made,
           run: async () => {
-            await sh('openssl', 'dgst', '-sha256', dense);
+            await peer('openssl', 'dgst', '-sha256', dense);
           },
         },
       ],
@@ -76,7 +77,7 @@ export function digestCases(daemon: Daemon): Case[] {
           name: 'dd conv=fsync',
           prepare: fresh,
           run: async () => {
-            await sh('dd', `if=${dense}`, `of=${sent}`, 'bs=1M', 'conv=fsync', 'status=none');
+            await peer('dd', `if=${dense}`, `of=${sent}`, 'bs=1M', 'conv=fsync', 'status=none');
           },
         },
       ],
@@ -96,7 +97,7 @@ export function digestCases(daemon: Daemon): Case[] {
           name: 'dd conv=fsync',
           prepare: fresh,
           run: async () => {
-            await sh('dd', `if=${dense}`, `of=${back}`, 'bs=1M', 'conv=fsync', 'status=none');
+            await peer('dd', `if=${dense}`, `of=${back}`, 'bs=1M', 'conv=fsync', 'status=none');
           },
         },
       ],

@@ -10,6 +10,7 @@ import { Nginx } from '../test/support/servers/nginx.js';
 import { sh } from '../test/support/shell.js';
 import { halfNoise } from './convert-cases.js';
 import type { Case, Contender } from './harness.js';
+import { peer } from './peers.js';
 
 const MIB = 1024 * 1024;
 
@@ -130,7 +131,7 @@ function shell(name: string, script: string, target: string, url: string): Conte
     name,
     prepare: () => rm(target, { force: true }),
     run: async () => {
-      await sh('sh', '-c', script, 'sh', target, url);
+      await peer('sh', '-c', script, 'sh', target, url);
     },
   };
 }

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import type { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
+import { peer } from './peers.js';
 
 const [DEPTH, FILES, CALLS, TREE_ROUNDS] = [8, 1000, 20, 5];
 
@@ -31,7 +32,7 @@ export function folderCases(daemon: Daemon): Case[] {
       name: name + words,
       prepare,
       run: async () => {
-        await sh('sh', '-c', `cd '${theirs}' && ${script.replaceAll('SYNC', sync)}`);
+        await peer('sh', '-c', `cd '${theirs}' && ${script.replaceAll('SYNC', sync)}`);
       },
     }));
   const calls = `for n in $(seq 0 ${String(CALLS - 1)}); do`;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case } from './harness.js';
+import { peer } from './peers.js';
 
 const [IMAGES, FOLDERS, ASKED, QEMU_ASKED, LAYERS, CALLS] = [100_000, 100, 1000, 20, 16, 20];
 
@@ -57,7 +58,7 @@ export function inventoryCases(daemon: Daemon): Case[] {
           name: 'find, and each header read once',
           prepare,
           run: async () => {
-            await sh('python3', '-c', READ, folder);
+            await peer('python3', '-c', READ, folder);
           },
         },
       ],
@@ -78,7 +79,7 @@ export function inventoryCases(daemon: Daemon): Case[] {
           name: 'qemu-img info',
           prepare,
           run: async () => {
-            for (let n = 0; n < QEMU_ASKED; n++) await sh('qemu-img', 'info', '--output=json', image(n));
+            for (let n = 0; n < QEMU_ASKED; n++) await peer('qemu-img', 'info', '--output=json', image(n));
           },
         },
       ],
@@ -101,7 +102,7 @@ export function inventoryCases(daemon: Daemon): Case[] {
           prepare: chain,
           run: async () => {
             for (let n = 0; n < CALLS; n++)
-              await sh('qemu-img', 'info', '--backing-chain', '-f', 'qcow2', layer(LAYERS - 1));
+              await peer('qemu-img', 'info', '--backing-chain', '-f', 'qcow2', layer(LAYERS - 1));
           },
         },
       ],

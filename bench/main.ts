@@ -1,8 +1,8 @@
 /**
  * `make bench`: ours beside the bare tools, in one run. `make bench ONLY=copy` runs the cases whose
- * name has that word.
+ * name has that word; what else was measured before stays in the results.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Daemon } from '../test/support/daemon.js';
@@ -17,16 +17,19 @@ import { infoCases } from './info-cases.js';
 import { inventoryCases } from './inventory-cases.js';
 import { inventoryFigures } from './inventory-figures.js';
 import { journalFigures } from './journal-cases.js';
-import { measure, print, type CaseResult } from './harness.js';
+import { measure, print, type Case } from './harness.js';
 import { durability, printFigure } from './durability.js';
+import { processorMs } from './processor-time.js';
+import { keep, readResults, writeResults } from './results.js';
 import { ownerCases } from './owner-cases.js';
 import { openRbdBench } from './rbd-cases.js';
 import { sandboxCases } from './sandbox-cases.js';
 import { smallCases, startUp } from './small-cases.js';
 
+const RESULTS = 'bench/results.json';
 const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'hostler-bench-'));
 const only = process.argv[2] ?? process.env['ONLY'] ?? '';
-const results: CaseResult[] = [];
+const kept = await readResults(RESULTS);
 const images = join(folder, 'images');
 const xfs = join(images, 'xfs');
 let mounted = false;
@@ -45,47 +48,76 @@ try {
   const facts = await startUp(join(folder, 'start'));
   process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
   const cache = mounted ? `[cache]\npath = "${xfs}/cache"\n` : '';
-  daemon = await Daemon.start(folder, {
-    toml: `[limits]\nrunning_operations_per_filesystem = 8\ncallers_part = 1\n${cache}`,
-  });
+  const options = { toml: `[limits]\nrunning_operations_per_filesystem = 8\ncallers_part = 1\n${cache}` };
+  const used = await Daemon.start(folder, options);
+  daemon = used;
   if ('rbd: '.includes(only) || only.includes('rbd')) rbd = await openRbdBench(join(folder, 'rbd'));
   if ('fetch: '.includes(only) || only.includes('fetch'))
-    fetching = await openFetchBench(join(folder, 'fetch'), daemon, mounted ? xfs : undefined);
-  for (const each of [
-    ...infoCases(daemon),
-    ...inventoryCases(daemon),
-    ...smallCases(daemon),
-    ...folderCases(daemon),
-    ...sandboxCases(daemon),
-    ...ownerCases(daemon),
-    ...convertCases(daemon),
-    ...copyCases(daemon, mounted ? xfs : undefined),
-    ...digestCases(daemon),
-    ...(fetching?.cases ?? []),
-    ...(rbd?.cases ?? []),
-  ]) {
-    if (!each.name.includes(only)) continue;
-    const result = await measure(each);
-    results.push(result);
-    print(result);
+    fetching = await openFetchBench(join(folder, 'fetch'), used, mounted ? xfs : undefined);
+  const wanted = ({ name }: Case) => name.includes(only);
+  const local = (of: Daemon) => localCases(of, mounted ? xfs : undefined).filter(wanted);
+  const others = [...(fetching?.cases ?? []), ...(rbd?.cases ?? [])].filter(wanted);
+  const done: string[] = [];
+  for (const each of [...local(used), ...others]) {
+    await measureIn(used, each, 'used', done);
+    done.push(each.name);
   }
   const fetchMemory = (await fetching?.memory()) ?? [];
   for (const { sizeMib, peakMib } of fetchMemory)
     process.stdout.write(`peak memory of a fetch of ${String(sizeMib)} MiB: ${String(peakMib)} MiB (bar: the same)\n`);
-  const rssMib = Math.round(
-    Number(/VmRSS:\s+(\d+)/.exec(await sh('cat', `/proc/${String(daemon.process.pid)}/status`))?.[1]) / 1024,
-  );
+  const rssMib = await residentMib(used);
   process.stdout.write(`\nresident memory after all of that: ${String(rssMib)} MiB (bar 130)\n`);
-  await writeFile(
-    'bench/results.json',
-    `${JSON.stringify({ ...facts, rssMib, fetchMemory, durabilityFigures, results }, undefined, 2)}\n`,
-  );
+  // What needs other servers is bound to the daemon that was there when they were started.
+  for (const { name } of local(used)) {
+    await daemon.stop();
+    await rm(join(folder, 'state'), { recursive: true });
+    const fresh = await Daemon.start(folder, options);
+    daemon = fresh;
+    const again = local(fresh).find((each) => each.name === name);
+    if (again !== undefined) await measureIn(fresh, again, 'fresh', []);
+  }
+  await writeResults(RESULTS, {
+    ...kept,
+    ...facts,
+    rssMib,
+    ...(fetchMemory.length === 0 ? {} : { fetchMemory }),
+    ...(durabilityFigures.length === 0 ? {} : { durabilityFigures }),
+  });
 } finally {
   await fetching?.close();
   await rbd?.close();
   await daemon?.stop();
   if (mounted) await sh('umount', xfs);
   await rm(folder, { recursive: true, force: true });
+}
+
+/** All that one daemon and the bare tools can do on this host. */
+function localCases(of: Daemon, reflinks: string | undefined): Case[] {
+  return [
+    ...infoCases(of),
+    ...inventoryCases(of),
+    ...smallCases(of),
+    ...folderCases(of),
+    ...sandboxCases(of),
+    ...ownerCases(of),
+    ...convertCases(of),
+    ...copyCases(of, reflinks),
+    ...digestCases(of),
+  ];
+}
+
+async function measureIn(of: Daemon, each: Case, state: 'used' | 'fresh', before: readonly string[]): Promise<void> {
+  const { pid } = of.process;
+  if (pid === undefined) throw new Error('the daemon has no process');
+  const mib = await residentMib(of);
+  const result = await measure(each, () => processorMs(pid));
+  process.stdout.write(`\nin a ${state} daemon of ${String(mib)} MiB, after ${String(before.length)} other cases:`);
+  print(result);
+  keep(kept, { ...result, daemon: { state, residentMib: mib, before: [...before] } });
+}
+
+async function residentMib({ process: { pid } }: Daemon): Promise<number> {
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(await sh('cat', `/proc/${String(pid)}/status`))?.[1]) / 1024);
 }
 
 async function mountXfs(): Promise<boolean> {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { sh } from '../test/support/shell.js';
 import type { Daemon } from '../test/support/daemon.js';
 import type { Case } from './harness.js';
+import { peer } from './peers.js';
 
 const FOLDERS = 100;
 const FILES = 1000;
@@ -49,7 +50,7 @@ export function ownerCases(daemon: Daemon): Case[] {
           prepare,
           verify,
           run: async () => {
-            await sh('python3', '-c', WALK, tree);
+            await peer('python3', '-c', WALK, tree);
           },
         },
         {
@@ -57,7 +58,7 @@ export function ownerCases(daemon: Daemon): Case[] {
           prepare,
           verify,
           run: async () => {
-            await sh('chown', '-R', '10000:10000', tree);
+            await peer('chown', '-R', '10000:10000', tree);
           },
         },
       ],

@@ -9,6 +9,7 @@ import { cephInstalled, startCeph, stopCeph, type CephCluster } from '../test/su
 import { Daemon } from '../test/support/daemon.js';
 import { sh } from '../test/support/shell.js';
 import type { Case, Contender } from './harness.js';
+import { peer } from './peers.js';
 
 /**
  * A cluster with a daemon of its own; `close` stops both. Undefined, and said, where Ceph is not
@@ -110,7 +111,7 @@ const fillCase: MakeCase = (cluster, daemon) => {
         name: 'qemu-img',
         prepare,
         run: async () => {
-          await sh('qemu-img', ...convert);
+          await peer('qemu-img', ...convert);
         },
       },
     ],

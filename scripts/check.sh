@@ -15,7 +15,7 @@ step() {
 generated() {
   scripts/generate.sh docs "$fresh" || return 1
   # docs/reference has other pages too.
-  for page in "$fresh"/*.md "$fresh"/reference/*.md "$fresh"/api; do
+  for page in "$fresh"/*.md "$fresh"/reference/*.md "$fresh"/api "$fresh"/plots; do
     diff -r "docs/${page#"$fresh"/}" "$page" || { echo "docs/${page#"$fresh"/} differs from the sources: run make gen" >&2; return 1; }
   done
 }

@@ -1,0 +1,54 @@
+/** Prints docs/benchmarks.md: the figures of the bench that were kept, each with its plot. */
+import { keptFigures, plotName, type Kept, type Spread } from './plots/kept.js';
+
+const { machine, cases } = keptFigures();
+
+const spread = ({ median, min, max }: Spread, unit: string) =>
+  `${String(median)}${unit} (${String(min)} to ${String(max)})`;
+
+function section(each: Kept): string {
+  const { name, bar, rounds, figures, ratios, loadAverage, measured, daemon } = each;
+  const rows = figures.map(({ contender, wallMs, cpuMs, clientCpuMs }, at) => {
+    const ratio = ratios[contender];
+    const client = at === 0 ? ` + ${String(clientCpuMs)}` : '';
+    return `| ${contender} | ${spread(wallMs, ' ms')} | ${String(cpuMs)}${client} ms | ${ratio === undefined ? '-' : spread(ratio, 'x')} |`;
+  });
+  const { length } = daemon.before;
+  const before =
+    daemon.state === 'fresh'
+      ? 'started for this case'
+      : `after ${String(length)} other ${length === 1 ? 'case' : 'cases'}`;
+  return `## ${name}, in a ${daemon.state} daemon
+
+The daemon: ${before}, ${String(daemon.residentMib)} MiB. Limit: \`${bar}\`.
+${String(rounds)} rounds on ${measured}, load ${String(loadAverage)} at the end.
+
+| contender | time | processor time | ours over theirs, by round |
+| --- | --- | --- | --- |
+${rows.join('\n')}
+
+![${name}](plots/${plotName(each)})
+`;
+}
+
+process.stdout.write(`# Benchmarks
+
+\`make bench\` (or \`make bench ONLY=copy\`) measures Hostler beside the bare tools. Contenders take
+turns in a shuffled order, each after a \`sync\`; results are checked. No test asserts a time. What was
+measured by hand, and what was learnt from it: [understand/performance.md](understand/performance.md).
+
+- The bare tools are started by a small process (\`bench/starter.sh\`). A fork from the bench, which
+  grows to hundreds of megabytes, would count as theirs.
+- Times are medians, with the shortest and the longest in brackets. The bare tools leave their data
+  in the page cache unless their name says \`sync\`; ours is on disk when it answers.
+- Processor time is the mean of a round: of the daemon and its tools, plus that of the client, or of
+  the bare tool. Work of the daemon that goes on after its answer is not in it.
+- Each case runs in a daemon that has done the cases before it, and again in one that was started
+  for it.
+- A ratio is that of one round. Where the load is far above 0, other work ran on the machine, and
+  ratios say more than times.
+
+Measured on ${String(machine.processors)} processors, Linux ${machine.kernel}, Node ${machine.node}, qemu-img ${machine.qemu}. This page
+is generated from \`bench/kept-results.json\`, which \`make bench-keep\` takes from the last run.
+
+${cases.map(section).join('\n')}`);
