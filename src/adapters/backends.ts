@@ -124,7 +124,7 @@ export function targetsOf(kinds: Kinds<Targets>): Targets {
   };
 }
 
-/** qemu-img reads images of both kinds; only what makes one differs. */
+/** qemu-img reads images of all kinds; only their creation differs. */
 export function toolOf(kinds: Kinds<ImageMaker> & { readonly reader: ImageReader }): ImageTool {
   const { reader } = kinds;
   const of = by<ImageMaker>(kinds);

@@ -97,7 +97,7 @@ export function collectText(text: string, texts: readonly string[]): string[] {
   return [...texts, text];
 }
 
-/** Adds one --label KEY=VALUE. Fails with InvalidArgumentError when there is no KEY or no `=`. */
+/** Adds one --label KEY=VALUE. Fails with InvalidArgumentError if the KEY or the `=` is missing. */
 export function collectLabel(text: string, labels: Record<string, string>): Record<string, string> {
   const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (key === undefined || value === undefined) throw new InvalidArgumentError('must be KEY=VALUE');

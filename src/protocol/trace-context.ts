@@ -21,25 +21,25 @@ const setter: TextMapSetter<Metadata> = {
   set: (metadata, key, value) => metadata.set(key, value),
 };
 
-/** Of the caller of a call; undefined for none, and for a broken header. */
+/** The context of a call's caller; undefined for none, and for an invalid header. */
 export function readSpanContext(metadata: Metadata): SpanContext | undefined {
   const found = trace.getSpanContext(headers.extract(ROOT_CONTEXT, metadata, getter));
   return found === undefined ? undefined : fromApi(found);
 }
 
-/** Tells the called side where its call stands. */
+/** Sends the context of a call to the server. */
 export function writeSpanContext(metadata: Metadata, context: SpanContext): void {
   const at = trace.setSpanContext(ROOT_CONTEXT, toApi(context));
   headers.inject(at, metadata, setter);
 }
 
-/** As the OpenTelemetry API has it; of another program's span. */
+/** In the form of the OpenTelemetry API; the span may be another program's. */
 export function toApi({ traceState, ...rest }: SpanContext): ApiSpanContext {
   const state = traceState === undefined ? {} : { traceState: new TraceState(traceState) };
   return { ...rest, ...state, isRemote: true };
 }
 
-/** What the OpenTelemetry API has, as the domain knows it. */
+/** A context of the OpenTelemetry API in the form of the domain. */
 export function fromApi({ traceId, spanId, traceFlags, traceState }: ApiSpanContext): SpanContext {
   const state = traceState?.serialize() ?? '';
   return { traceId, spanId, traceFlags, ...(state === '' ? {} : { traceState: state }) };

@@ -7,8 +7,8 @@ import { readSpanContext } from '../protocol/trace-context.js';
 import type { Call, CallContext } from './call.js';
 
 /**
- * Codes of which a server's span is an error: the others are what the caller can put right (the
- * conventions of OpenTelemetry for gRPC).
+ * Codes for which a server's span counts as an error: the caller can fix the others
+ * (OpenTelemetry's conventions for gRPC).
  */
 const ERRORS: readonly (Code | 'UNKNOWN' | 'DATA_LOSS')[] = [
   'UNKNOWN',
@@ -19,7 +19,7 @@ const ERRORS: readonly (Code | 'UNKNOWN' | 'DATA_LOSS')[] = [
   'DATA_LOSS',
 ];
 
-/** Begins it, within the span of the caller where the call says one. */
+/** Starts the span of a call, within the caller's span if the call names one. */
 export function beginCallSpan(rpc: string, { metadata }: Call, { tracer }: CallContext): TraceSpan {
   return tracer.begin(rpc, readSpanContext(metadata), {
     kind: 'server',
@@ -27,7 +27,7 @@ export function beginCallSpan(rpc: string, { metadata }: Call, { tracer }: CallC
   });
 }
 
-/** Ends it; `entry` is what the call turned out to be. */
+/** Ends the span of a call; `entry` has the result of the call. */
 export function endCallSpan(
   span: TraceSpan,
   { caller, requestId, operationIds: [operation] = [] }: Omit<AuditEntry, 'event'>,

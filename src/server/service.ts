@@ -20,8 +20,8 @@ import { serveCall, wireError } from './service-call.js';
 import type { CallContext } from './call.js';
 
 /**
- * The implementation of a service whose answers are bytes, as `answeredInBytes` has it; RPCs
- * without a handler answer UNIMPLEMENTED with their name.
+ * The implementation of a service whose answers are bytes, as in `answeredInBytes`; RPCs without a
+ * handler answer UNIMPLEMENTED with their name.
  */
 export function implement<S extends ServiceDefinition>(
   name: ServiceName,

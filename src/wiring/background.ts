@@ -20,7 +20,7 @@ interface BackgroundNeeds {
 }
 
 /**
- * Work that repeats while the daemon serves: expiry of resumable work, of bases and of files set
+ * Work that repeats while the daemon serves: expiry of resume entries, of bases and of files set
  * aside in the cache. The caller starts it; it stops with the daemon.
  */
 export function backgroundWork(resources: Resources, needs: BackgroundNeeds): readonly { start(): void }[] {

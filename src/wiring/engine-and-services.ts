@@ -158,7 +158,7 @@ function assembleEngine(resources: Resources) {
   return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, index, scope };
 }
 
-/** Each step in the log and the trace, but those that come every second while a transfer runs. */
+/** Logs and traces each step, except those that occur every second during a transfer. */
 function loggedStep(log: Log, { step }: Failpoints): Step {
   return (operationId, method, name) => {
     if (name !== 'checkpoint') {

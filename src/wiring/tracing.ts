@@ -1,4 +1,4 @@
-/** Part of the composition root: spans, and where they go. */
+/** Part of the composition root: spans, and their export. */
 import type { Config } from '../adapters/config/config.js';
 import type { Log } from '../adapters/telemetry/log.js';
 import { OtelTracer } from '../adapters/telemetry/tracing/otel-tracer.js';
@@ -6,14 +6,14 @@ import type { EndedChild } from '../adapters/process/process.js';
 import { currentWork } from '../domain/model/current-work.js';
 import type { Tracer } from '../domain/ports/tracer.js';
 
-/** A tracer, and what ends its export. */
+/** A tracer, and the end of its export. */
 export interface Tracing {
   readonly tracer: Tracer;
-  /** Sends what waits, in bounded time. Never fails. */
+  /** Exports pending spans, in bounded time. Never fails. */
   close(): Promise<void>;
 }
 
-/** Exports spans where the configuration says so; only then the SDK is loaded. */
+/** Exports spans if the configuration says so; only then the SDK is loaded. */
 export async function openTracing(
   { tracing }: Config,
   log: Log,
@@ -25,7 +25,7 @@ export async function openTracing(
   return startExport({ endpoint, protocol, sampleRatio, ...daemon }, log);
 }
 
-/** The span of a child that has ended; without its arguments, which may name what is secret. */
+/** The span of a child process that has ended; without its arguments, which may contain secrets. */
 export function traceChild({ tool, pid, code, signal, ms, expected }: EndedChild): void {
   const span = currentWork().span?.child(tool, {
     startTime: Date.now() - ms,

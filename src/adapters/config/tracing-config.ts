@@ -1,7 +1,7 @@
 /** Keys of the configuration for traces. */
 import * as z from 'zod';
 
-/** Without a name, a query or a fragment: an endpoint is no place for a secret. */
+/** A URL without user, query and fragment: an endpoint must not contain a secret. */
 function isCollector(text: string): boolean {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) return false;

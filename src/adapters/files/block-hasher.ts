@@ -38,7 +38,7 @@ interface HashRange {
   readonly digests?: Promise<Uint8Array>;
 }
 
-/** Hashes blocks in threads of their own. */
+/** Hashes blocks in its own threads. */
 export class ThreadedHasher implements BlockHasher {
   async digest(
     file: Resolved,

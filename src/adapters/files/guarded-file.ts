@@ -88,7 +88,10 @@ export class GuardedFile {
       done += (await this.#call((file) => file.write(data, done, data.length - done, null))).bytesWritten;
   }
 
-  /** Of a file that is still empty: it gets no less room at a time, where that can be chosen. */
+  /**
+   * A hint for a file that is still empty: the filesystem should allocate at least this much at a
+   * time, if it supports that.
+   */
   async hintExtents(bytes: number): Promise<void> {
     await this.#call((file) => hintExtentSize(file.fd, bytes));
   }

@@ -6,7 +6,7 @@ import { look } from '../linux/sync-look.js';
 import { O_PATH, procPath } from '../linux/proc-path.js';
 import type { FileRef } from '../../domain/ports/handles.js';
 
-/** Of <fcntl.h>, the same on every architecture of Linux. */
+/** From <fcntl.h>, the same on every architecture of Linux. */
 const [F_OFD_GETLK, F_OFD_SETLK] = [36, 37];
 const [F_RDLCK, F_WRLCK, F_UNLCK, SEEK_SET] = [0, 1, 2, 0];
 /** What the kernel reports as the process id of a lock that belongs to an open file. */

@@ -75,8 +75,8 @@ export class AddressPolicy {
       try {
         for (const { address } of addresses) this.assertAddress(address, host);
       } catch (refusal) {
-        // One forbidden address forbids the name: a name that also resolves to allowed addresses
-        // may be an attempt to reach the forbidden one.
+        // One forbidden address forbids the name: a name that also has allowed addresses may be an
+        // attempt to reach the forbidden one.
         callback(refusal instanceof Error ? refusal : new Error(String(refusal)), []);
         return;
       }

@@ -1,5 +1,5 @@
 /**
- * Undoes Content-Encoding (RFC 9110, 8.4) of servers that encode although they were asked not to.
+ * Decodes Content-Encoding (RFC 9110, 8.4) of servers that encode although they were asked not to.
  */
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';

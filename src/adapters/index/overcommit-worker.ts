@@ -1,4 +1,6 @@
-/** The thread that adds up what images may still grow by, once; `overcommit-watch.ts` starts it. */
+/**
+ * The thread that computes once how much images may still grow; `overcommit-watch.ts` starts it.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { firstOf, type BadFile } from './bad-files.js';
 import { overcommitted } from './overcommit.js';

@@ -1,4 +1,4 @@
-/** A look at one file of an inventory. Synchronous calls: for threads of their own. */
+/** The examination of one file of an inventory. Makes synchronous calls, for worker threads. */
 import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from 'node:fs';
 import { errnoOf } from '../linux/errno.js';
 import { packFacts, readFacts } from './image-facts.js';

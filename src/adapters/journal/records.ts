@@ -59,7 +59,7 @@ const spanContext = z.looseObject({
   traceState: z.exactOptional(z.string()),
 });
 
-/** Without these it is no record of an operation. Fields of newer versions stay where they are. */
+/** Required fields of an operation. Unknown fields of newer versions are kept. */
 const operation = z.looseObject({
   id: z.string().min(1),
   method: z.string(),

@@ -98,7 +98,7 @@ export interface Columns {
 
 /**
  * The columns of an operation's row, taken from the JSON of its record. Fields of a type that this
- * version does not expect are left out. Fails with SyntaxError when `body` is no JSON.
+ * version does not expect are left out. Fails with SyntaxError if `body` is not JSON.
  */
 export function columnsOf(body: string): Columns {
   const record = fieldsOf(JSON.parse(body));

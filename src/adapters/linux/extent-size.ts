@@ -1,4 +1,7 @@
-/** How large the blocks are that a file gets (ioctl_xfs_fsgetxattr(2)), through koffi. */
+/**
+ * The size of the extents that a filesystem allocates for a file (ioctl_xfs_fsgetxattr(2)), through
+ * koffi.
+ */
 import { loadKoffi } from './koffi.js';
 
 const [FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR] = [0x801c581f, 0x401c5820];
@@ -9,8 +12,9 @@ const HAS_EXTENT_SIZE = 0x800;
 const ioctl = loadKoffi()?.load(null).func('ioctl', 'int', ['int', 'ulong', 'void *']);
 
 /**
- * Asks the filesystem to give an open file that is still empty no less room at a time, in a thread.
- * A filesystem that has no such choice answers that, and nothing is different then: it is a hint.
+ * Asks the filesystem, in a thread, to allocate at least this much at a time for an open file that
+ * is still empty. It is only a hint: a filesystem that does not support it answers with an error,
+ * which has no effect.
  */
 export async function hintExtentSize(fd: number, bytes: number): Promise<void> {
   const attributes = Buffer.alloc(ATTRIBUTES_BYTES);
@@ -20,7 +24,7 @@ export async function hintExtentSize(fd: number, bytes: number): Promise<void> {
   await succeeds(fd, FS_IOC_FSSETXATTR, attributes);
 }
 
-/** False also on a host for which koffi has no build. */
+/** False also on a host without a build of koffi. */
 function succeeds(fd: number, request: number, attributes: Buffer): Promise<boolean> {
   return new Promise((resolve, reject) => {
     if (ioctl === undefined) resolve(false);

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 
-/** More are only kept while they work; each takes 10 MiB. */
+/** Further threads end after their work; each takes 10 MiB. */
 const MOST_IDLE = 8;
 
 interface Work<Message> {
@@ -14,10 +14,10 @@ interface Thread<Message> {
 }
 
 /**
- * Threads that do one job at a time and stay for the next one. A thread in which koffi has made a
- * call leaves three mappings of memory behind when it ends, and a process may have 65,530 of them
- * (vm.max_map_count): one thread for each call would end the daemon in time.
- * The thread gets each job as a message and answers with messages, of which the last says so.
+ * Threads that do one job at a time and are kept for the next one. A thread in which koffi has made
+ * a call leaves three memory mappings behind when it ends, and a process may have 65,530 of them
+ * (vm.max_map_count): with one thread for each call the daemon would eventually fail. The thread
+ * gets each job as a message and answers with messages; the last one ends the job.
  */
 export class KeptThreads<Job, Message> {
   readonly #idle: Thread<Message>[] = [];
@@ -29,8 +29,8 @@ export class KeptThreads<Job, Message> {
   ) {}
 
   /**
-   * The last message. Fails with what the thread has not caught; what `onMessage` throws is not
-   * caught.
+   * Returns the last message. Fails with an uncaught error of the thread; errors of `onMessage` are
+   * not caught.
    */
   run(job: Job, onMessage: (message: Message) => void = () => undefined): Promise<Message> {
     const thread = this.#idle.pop() ?? this.#start();

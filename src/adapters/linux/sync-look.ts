@@ -27,8 +27,8 @@ export function openToLook(path: string): number | undefined {
 }
 
 /**
- * Reads a file through its descriptor with synchronous calls. Reads beyond `length` bytes return
- * what there is, or nothing. The caller closes the descriptor.
+ * Reads a file through its descriptor with synchronous calls. Reads beyond `length` return fewer
+ * bytes, or none. The caller closes the descriptor.
  */
 export function sourceOf(fd: number, length: number): ByteSource {
   return {

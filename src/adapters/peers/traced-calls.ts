@@ -3,8 +3,8 @@ import { currentWork } from '../../domain/model/current-work.js';
 import { writeSpanContext } from '../../protocol/trace-context.js';
 
 /**
- * Each call to a peer is a span of the work that makes it, and tells the peer so: its spans are
- * within this one.
+ * Makes each call to a peer a span of the current work, and sends its context, so that the peer's
+ * spans are within this one.
  */
 export const tracedCall: Interceptor = (options, nextCall) => {
   const name = options.method_definition.path.slice(1);
@@ -16,7 +16,7 @@ export const tracedCall: Interceptor = (options, nextCall) => {
   return new InterceptingCall(nextCall(options), {
     start(metadata, _, next) {
       if (span.context !== undefined) writeSpanContext(metadata, span.context);
-      // What it leaves out goes to the caller's own listener.
+      // Methods that are not defined here are passed on to the caller's own listener.
       next(metadata, {
         onReceiveStatus(end, pass) {
           const code = status[end.code];

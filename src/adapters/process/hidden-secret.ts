@@ -12,7 +12,7 @@ export interface HiddenSecret {
   close(): Promise<void>;
 }
 
-/** A secret in a file in memory that never has a name. */
+/** Stores a secret in a file in memory that never has a name. */
 export async function hideSecret(secret: Uint8Array): Promise<FileHandle> {
   const file = await open(await memoryFolder(), O_TMPFILE | constants.O_RDWR, 0o600);
   try {

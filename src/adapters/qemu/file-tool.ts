@@ -9,12 +9,14 @@ import type { QemuImg } from './qemu-img.js';
 
 const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
 const NEW_FILE_MODE = 0o600;
-/** As qemu-img asks for it: a guest that writes here and there scatters its disk less. */
+/**
+ * The size that qemu-img asks for as well: random writes of a guest then fragment its disk less.
+ */
 const EXTENT_BYTES = 1 << 20;
-/** No further can Node set the length of a file. */
+/** Node cannot set a greater file length. */
 const MAX_LENGTH_BYTES = BigInt(Number.MAX_SAFE_INTEGER);
 
-/** Makes images in files: empty ones by itself, the others with qemu-img. */
+/** Creates images in files: empty ones by itself, the others with qemu-img. */
 export class FileTool {
   constructor(private readonly qemu: QemuImg) {}
 
@@ -29,7 +31,7 @@ export class FileTool {
   }
 }
 
-/** What comes with a failure is removed with the private folder that the file is in. */
+/** After a failure the file is removed together with its private folder. */
 async function write(target: FileRef, { lengthBytes, pieces }: EmptyImage, signal: AbortSignal): Promise<void> {
   const { address } = target;
   if (address === undefined) throw new HostlerError('BUG', 'a file is to be made that has no name');

@@ -15,7 +15,9 @@ export class DiffStream {
   #left = 0;
   #at = 0n;
 
-  /** @param sink takes data and runs of zeros in order, without gaps; zeros in steps */
+  /**
+   * @param sink takes data and runs of zeros in order, without gaps; long runs of zeros in steps
+   */
   constructor(private readonly sink: { update(data: Buffer): void; zerosInSteps(bytes: bigint): Iterable<void> }) {}
 
   /** In steps, so that other work gets a turn however long a hole is. */

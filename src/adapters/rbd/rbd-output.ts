@@ -97,13 +97,13 @@ export function parseNotes(text: string): Readonly<Record<string, string>> {
 }
 
 const names = z.array(z.string());
-/** Names of images out of `rbd ls --format json`. */
+/** Names of images from `rbd ls --format json`. */
 export function parseNames(text: string): string[] {
   return parse(names, text);
 }
 
 const namespaces = z.array(z.object({ name: z.string() }));
-/** Names of namespaces out of `rbd namespace ls --format json`. */
+/** Names of namespaces from `rbd namespace ls --format json`. */
 export function parseNamespaces(text: string): string[] {
   return parse(namespaces, text).map(({ name }) => name);
 }
@@ -170,8 +170,8 @@ const MEANINGS: readonly (readonly [RegExp, Reason])[] = [
 ];
 
 /**
- * The error of a failed `rbd` or `ceph`: the reason by its message, then by its exit code, else
- * TOOL_FAILED. `what` is the address or name for the message.
+ * The error of a failed `rbd` or `ceph`: the reason by its message, then by its exit code,
+ * otherwise TOOL_FAILED. `what` is the address or name for the message.
  */
 export function rbdError(
   tool: string,

@@ -1,4 +1,7 @@
-/** The thread that carries rights where a filesystem may not answer; see `replaced-file.ts`. */
+/**
+ * The thread that carries rights over on filesystems that may stop answering; see
+ * `replaced-file.ts`.
+ */
 import { parentPort } from 'node:worker_threads';
 import { inspect } from 'node:util';
 import { carryRights, type Carried } from './carry.js';

@@ -58,7 +58,7 @@ export function listCommand(context: Context): Command {
     );
 }
 
-/** Every page of a list as one. */
+/** All pages of a list as one list. */
 async function listed(
   flags: ListFlags,
   list: (request: ListOperationsRequest) => Promise<ListOperationsResponse>,

@@ -93,7 +93,7 @@ export function exitCodesOf(command: string): readonly ExitCode[] {
   ];
 }
 
-/** The code of a command that failed, from the code that other commands have for this failure. */
+/** The code of a failed command, from the code that other commands use for this failure. */
 export function failureCode(command: string | undefined, code: number): number {
   const answers = ANSWERS.get(command ?? '');
   return answers === undefined || isOfEvery(code) ? code : answers.failure;

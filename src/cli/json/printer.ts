@@ -20,7 +20,7 @@ export class JsonPrinter {
     return new JsonPrinter(loadProtoJson(), process.stdout);
   }
 
-  /** A message of the contract. */
+  /** Writes a message of the contract. */
   message<T>(codec: Codec<T>, message: T): void {
     this.object(this.toJson(codec, message));
   }

@@ -14,10 +14,10 @@ export interface OptionEntry {
 
 /** A command with those below it. */
 export interface CommandEntry {
-  /** From the program on: `hostler`, `image`, `convert`. */
+  /** The words from the program on: `hostler`, `image`, `convert`. */
   readonly path: readonly string[];
   readonly description: string;
-  /** What follows its name: `[options] <source> <target>`. */
+  /** The arguments after its name: `[options] <source> <target>`. */
   readonly usage: string;
   readonly args: readonly { readonly name: string; readonly description: string }[];
   readonly options: readonly OptionEntry[];

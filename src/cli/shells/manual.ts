@@ -42,7 +42,7 @@ function sectionOf(command: CommandEntry): string[] {
   ];
 }
 
-/** What is typed after `hostler`. */
+/** The words to type after `hostler`. */
 function wordsOf({ path }: CommandEntry): string {
   return path.slice(1).join(' ');
 }

@@ -15,7 +15,7 @@ export interface FarExport {
   /** An unguessable name. */
   readonly name: string;
   readonly lengthBytes: bigint;
-  /** Changes when the file does. */
+  /** A text that differs after the file has changed. */
   readonly fingerprint: string;
 }
 

@@ -22,7 +22,7 @@ export interface Remote extends SshHost {
 export interface FarFile {
   readonly lengthBytes: bigint;
   readonly allocatedBytes: bigint;
-  /** Changes when the file changes. */
+  /** A text that differs after the file has changed. */
   readonly fingerprint: string;
   /** Whether files of its host are trusted. */
   readonly trusted: boolean;

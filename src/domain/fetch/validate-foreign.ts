@@ -59,7 +59,7 @@ export function assertAnnouncedSize(maxSizeBytes: bigint | undefined, what: stri
 }
 
 /**
- * Fails with IMAGE_TOO_LARGE when the virtual size exceeds `max_size_bytes`; undefined allows any.
+ * Fails with IMAGE_TOO_LARGE if the virtual size exceeds `max_size_bytes`; undefined allows any.
  * `what` names the image in the message.
  */
 export function assertSize(

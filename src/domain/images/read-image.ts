@@ -212,7 +212,7 @@ export class ImageReader {
 
   /**
    * The images that a volume is a clone of, nearest first; the caller closes the handles. A client
-   * that opens the volume sees it with them. Fails as `chain`.
+   * that opens the volume sees them as part of it. Fails as `chain`.
    */
   async parents(volume: Layer): Promise<readonly Layer[]> {
     const found: Layer[] = [];

@@ -23,7 +23,7 @@ export interface InventoryPorts {
   readonly isRaw: IsRaw;
 }
 
-/** All conditions must hold; one that is unset always holds. */
+/** All conditions must hold; an unset one always holds. */
 export interface InventoryFilter {
   /** Empty: any. */
   readonly formats: readonly ImageFormat[];

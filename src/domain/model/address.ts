@@ -50,7 +50,9 @@ function findProblem(text: string): string | undefined {
   return undefined;
 }
 
-/** Where an image of a Ceph cluster is; the configuration says which cluster has the pool. */
+/**
+ * The location of an image in a Ceph cluster; the configuration says which cluster has the pool.
+ */
 export interface RbdName {
   readonly pool: string;
   /** Empty: the pool's default namespace. */

@@ -5,7 +5,7 @@ import type { TraceSpan } from './span.js';
 export interface Work {
   readonly operationId?: string;
   readonly requestId?: string | undefined;
-  /** The innermost one; set where the work belongs to a trace. */
+  /** The innermost span; set if the work belongs to a trace. */
   readonly span?: TraceSpan;
 }
 
@@ -23,7 +23,9 @@ export function workFor<T>(work: Work, act: () => T): T {
   return current.run({ ...currentWork(), ...work }, act);
 }
 
-/** Runs `act`, and all that it starts, as work within the span, where that belongs to a trace. */
+/**
+ * Runs `act`, and everything that it starts, as work within the span, if that belongs to a trace.
+ */
 export function withinSpan<T>(span: TraceSpan, act: () => T): T {
   return span.context === undefined ? act() : workFor({ span }, act);
 }

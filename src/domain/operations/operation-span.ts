@@ -5,9 +5,9 @@ import type { Tracer } from '../ports/tracer.js';
 import type { OperationRecord } from './record.js';
 
 /**
- * Begins it within the work that runs now; the record knows it then. What is refused after this is
- * no operation, and its span is never ended. An operation that a daemon before us began continues
- * the trace of that span.
+ * Starts the span within the current work; the record then contains it. A request that is refused
+ * after this is not an operation, and its span is never ended. An operation of an earlier life of
+ * the daemon continues the trace of that life's span.
  */
 export function beginOperationSpan(
   tracer: Tracer,
@@ -21,7 +21,7 @@ export function beginOperationSpan(
   return { span, record: span.context === undefined ? record : { ...record, trace: span.context } };
 }
 
-/** Ends it with the result of the operation. */
+/** Ends the span with the result of the operation. */
 export function endOperationSpan(span: TraceSpan, { state, error }: OperationRecord): void {
   span.set({ 'hostler.state': state });
   span.end(error === undefined ? undefined : { type: error.reason, message: error.message });
@@ -34,8 +34,8 @@ export function suspendOperationSpan(span: TraceSpan): void {
 }
 
 /**
- * Shows an operation that ended without being at work: the daemon that worked on it was killed
- * before it could end its span.
+ * Adds a span for an operation that ended without running: the daemon that ran it was killed before
+ * it could end its span.
  */
 export function traceEnded(tracer: Tracer, record: OperationRecord): void {
   if (record.trace === undefined) return;

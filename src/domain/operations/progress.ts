@@ -7,7 +7,7 @@ import { isPlanted } from '../model/planted-faults.js';
 const WINDOW_MS = 5000;
 /** Over a shorter time a rate is noise. */
 const MIN_SPAN_MS = 500;
-/** Reading more often shows nothing new. */
+/** A longer estimate shows nothing new. */
 const MAX_ETA_MS = 366n * 24n * 3600n * 1000n;
 
 /**

@@ -1,9 +1,7 @@
 import type { TraceSpan, SpanContext, SpanStart } from '../model/span.js';
 
-/**
- * Begins spans. Without export they cost next to nothing, and pass on the context of the caller.
- */
+/** Starts spans. Without export they cost next to nothing, and pass on the caller's context. */
 export interface Tracer {
-  /** Begins a span within another one, which may be another program's; unset: a trace begins. */
+  /** Starts a span within another one, possibly of another program; unset: a new trace. */
   begin(name: string, parent: SpanContext | undefined, start?: SpanStart): TraceSpan;
 }

@@ -10,8 +10,8 @@ export class OutOfBoundsRequest {
 }
 
 /**
- * A grpc-js server whose requests are measured by their descriptors before they are decoded. A
- * request out of bounds reaches the handler as OutOfBoundsRequest.
+ * A grpc-js server that checks the sizes of requests by their descriptors before they are decoded.
+ * A request out of bounds reaches the handler as OutOfBoundsRequest.
  */
 export class BoundedServer extends Server {
   constructor(

@@ -60,8 +60,8 @@ function streamOf(call: ServerInterceptingCallInterface): Duplex | undefined {
 }
 
 /**
- * Counts gRPC's frames (five bytes of head, then the message) in the data of an HTTP/2 stream.
- * Keeps no message bytes.
+ * Counts gRPC's frames (a head of five bytes, then the message) in the data of an HTTP/2 stream.
+ * Stores no message bytes.
  */
 export class Frames {
   readonly #head = Buffer.alloc(HEAD_BYTES);

@@ -1,30 +1,30 @@
 /**
- * Which clusters of a new qcow2 are in use, and where its reference counts lie. Placed as qemu
- * places them: a table takes the first room that is large enough; the block that counts a cluster
- * is made when the first of its clusters is taken.
+ * The used clusters of a new qcow2, and the location of its reference counts. Allocation is as in
+ * qemu: a table takes the first gap that is large enough; a refcount block is created when the
+ * first of its clusters is allocated.
  */
 export const TABLE_ENTRY_BYTES = 8;
 
-/** A stretch of the file; clusters are counted from its start. */
+/** A range of the file; clusters are counted from its start. */
 export interface Clusters {
   readonly first: number;
   readonly count: number;
 }
 
-/** What the refcounts of a new image look like. */
+/** The layout of the refcounts of a new image. */
 export class ClusterMap {
   readonly #perBlock: number;
   readonly #perTableCluster: number;
-  /** One byte a cluster, 1 for one in use. */
+  /** One byte for each cluster; 1: in use. */
   #used = Buffer.alloc(1024);
-  /** Room is looked for from here on. */
+  /** The search for free clusters starts here. */
   #next = 0;
-  /** The cluster of each refcount block; 0 where there is none. */
+  /** The cluster of each refcount block; 0 if there is none. */
   #blocks = [2];
   #table: Clusters = { first: 1, count: 1 };
   readonly #abandoned: { readonly at: Clusters; readonly blocks: readonly number[] }[] = [];
 
-  /** With what each image begins as: a header, a refcount table of one cluster, and a block. */
+  /** The initial content of each image: a header, a refcount table of one cluster, and a block. */
   constructor(clusterBytes: number, refcountBits: number) {
     this.#perBlock = (clusterBytes * 8) / refcountBits;
     this.#perTableCluster = clusterBytes / TABLE_ENTRY_BYTES;
@@ -36,23 +36,26 @@ export class ClusterMap {
     return this.#table;
   }
 
-  /** The clusters of the refcount blocks, in the order of what they count; 0 where none is. */
+  /**
+   * The clusters of the refcount blocks, in the order of the clusters they count; 0 if there is
+   * none.
+   */
   get blocks(): readonly number[] {
     return this.#blocks;
   }
 
-  /** Tables that became too small, with what was in them: nothing clears them. */
+  /** Tables that became too small, with their entries: they are not cleared. */
   get abandoned(): readonly { readonly at: Clusters; readonly blocks: readonly number[] }[] {
     return this.#abandoned;
   }
 
-  /** For each cluster that a block counts, 1 when it is in use; up to the last that is. */
+  /** For each cluster that a block counts, 1 if it is in use; up to the last used one. */
   countedBy(block: number): Buffer {
     const counted = this.#used.subarray(block * this.#perBlock, (block + 1) * this.#perBlock);
     return counted.subarray(0, counted.lastIndexOf(1) + 1);
   }
 
-  /** The first of so many clusters in a row, which are in use now. */
+  /** Allocates this many consecutive clusters; returns the first. */
   take(count: number): number {
     for (;;) {
       const first = this.#room(count);
@@ -60,7 +63,7 @@ export class ClusterMap {
     }
   }
 
-  /** The first of so many free clusters in a row. */
+  /** The first of this many consecutive free clusters. */
   #room(count: number): number {
     let first = this.#next;
     for (let used = this.#used.indexOf(1, first); used !== -1 && used < first + count;) {
@@ -72,8 +75,8 @@ export class ClusterMap {
   }
 
   /**
-   * Takes them. False when a block had to be made first, which may have taken some of them: then
-   * none is taken, and room is looked for again.
+   * Marks the clusters as used. False if a block had to be created first, which may have used some
+   * of them: then none is marked, and the search starts again.
    */
   #count(clusters: Clusters): boolean {
     const { first, count } = clusters;
@@ -87,7 +90,7 @@ export class ClusterMap {
     return true;
   }
 
-  /** Makes a block, or, when another one is needed for that first, that one. */
+  /** Creates a block, or, if that needs another block first, the other one. */
   #addBlock(index: number, cluster: number): void {
     const made = this.#room(1);
     const countsItself = Math.floor(made / this.#perBlock) === index;
@@ -102,8 +105,8 @@ export class ClusterMap {
   }
 
   /**
-   * A larger table at the start of what a block counts that is not there yet, together with that
-   * block.
+   * Creates a larger table at the start of the range that a missing block counts, together with
+   * that block.
    */
   #growTable(index: number, made: number, cluster: number): void {
     const start = Math.ceil(Math.max(cluster + 1, made) / this.#perBlock) * this.#perBlock;
@@ -122,7 +125,10 @@ export class ClusterMap {
     this.#next = Math.min(this.#next, old.at.first);
   }
 
-  /** Blocks for so many clusters, themselves, the table, and half a table more. */
+  /**
+   * Blocks for this many clusters, for the blocks themselves, for the table, and for half a table
+   * more.
+   */
   #blocksFor(clusters: number): number {
     const settle = (content: number) => {
       let [blocks, table] = [0, 0];

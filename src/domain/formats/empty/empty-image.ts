@@ -6,8 +6,8 @@ import { emptyQcow2, type EmptyImage } from './empty-qcow2.js';
 const [CLUSTER_BYTES, REFCOUNT_BITS] = [65_536n, 16];
 
 /**
- * A new image, byte by byte. Undefined for one that a tool must make, such as one that is encrypted
- * or has its space already, and for what such an image cannot be: a tool says why not.
+ * The bytes of a new image. Undefined for an image that a tool must create, such as an encrypted or
+ * preallocated one, and for invalid options: the tool reports what is wrong.
  */
 export function emptyImage(request: CreateRequest): EmptyImage | undefined {
   const { format, preallocation, backing, passphrase, subformat } = request;

@@ -1,42 +1,42 @@
 /**
- * A qcow2 in which nothing was written yet, byte by byte as `qemu-img create` of qemu 7.2 makes it.
- * The source of every rule is docs/interop/qcow2.txt of qemu; where that leaves a choice, the tool
- * was watched.
+ * A qcow2 without data, byte for byte as `qemu-img create` of qemu 7.2 creates it. The source of
+ * every rule is docs/interop/qcow2.txt of qemu; where that leaves a choice, the output of the tool
+ * decides.
  */
 import { MAX_CLUSTER_BITS, MAX_L1_ENTRIES, MIN_CLUSTER_BITS } from '../qcow2.js';
 import { ClusterMap, TABLE_ENTRY_BYTES } from './cluster-map.js';
 import { qcow2Header, type HeaderFields } from './qcow2-header.js';
 
-/** Bytes at a place in a file. */
+/** Bytes at an offset of a file. */
 export interface Piece {
   readonly offsetBytes: number;
   readonly bytes: Buffer;
 }
 
-/** All that is in a new file beside zeros. */
+/** Everything in a new file that is not zeros. */
 export interface EmptyImage {
   readonly lengthBytes: bigint;
   /** In the order of the file; they do not overlap. */
   readonly pieces: readonly Piece[];
 }
 
-/** What can be chosen of a qcow2; the disk is a multiple of 512 bytes. */
+/** The options of a qcow2; the disk is a multiple of 512 bytes. */
 export type Qcow2Choices = Omit<HeaderFields, 'l1' | 'refcountTable'>;
 
 const [L2_ENTRY_BYTES, EXTENDED_L2_ENTRY_BYTES] = [8, 16];
-/** What a header may be long enough for, and qemu does not take. */
+/** A longer name would fit into a header, but qemu does not accept it. */
 const MAX_NAME_BYTES = 1023;
-/** With extended L2 tables a cluster has 32 parts of at least a sector. */
+/** With extended L2 tables a cluster has 32 subclusters of at least a sector. */
 const MIN_EXTENDED_BYTES = 16_384;
 const REFCOUNT_BITS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
 /** Of version 0.10. */
 const OLD_REFCOUNT_BITS = 16;
-/** Fewer zeros between two pieces are written with them. */
+/** A shorter gap of zeros between two pieces is written with them. */
 const GAP_BYTES = 4096;
 
 /**
- * Undefined for what such an image cannot be: choices that contradict each other, a large disk in
- * small clusters, whose table would be too large, a base whose name does not fit into the header.
+ * Undefined for invalid options: options that contradict each other, a large disk with small
+ * clusters, whose table would be too large, a base whose name does not fit into the header.
  */
 export function emptyQcow2(choices: Qcow2Choices): EmptyImage | undefined {
   const { clusterBytes, sizeBytes, refcountBits, extendedL2, backing } = choices;
@@ -66,7 +66,7 @@ export function emptyQcow2(choices: Qcow2Choices): EmptyImage | undefined {
         : [{ offsetBytes: block * clusterBytes, bytes: blockBytes(clusters.countedBy(index), refcountBits) }],
     ),
   ];
-  // A block or table is written whole, an L1 table as far as it has entries.
+  // A block or refcount table is written whole, an L1 table up to its last entry.
   const ends = [...blocks.map((block) => block + 1), table.first + table.count].map((end) => end * clusterBytes);
   return { lengthBytes: BigInt(Math.max(l1At + l1Bytes, ...ends)), pieces: joined(written) };
 }
@@ -91,7 +91,7 @@ function tableBytes(blocks: readonly number[], clusterBytes: number): Buffer {
   return bytes;
 }
 
-/** Narrow counts begin at the lowest bit of a byte, wide ones have their highest byte first. */
+/** Refcounts of less than a byte begin at the lowest bit of a byte, wider ones are big-endian. */
 function blockBytes(counted: Buffer, refcountBits: number): Buffer {
   const bytes = Buffer.alloc(Math.ceil((counted.length * refcountBits) / 8));
   for (const [at, isUsed] of counted.entries()) {
@@ -103,7 +103,7 @@ function blockBytes(counted: Buffer, refcountBits: number): Buffer {
   return bytes;
 }
 
-/** Pieces near each other as one, so that it is written at once. */
+/** Merges pieces near each other, so that they are written at once. */
 function joined(pieces: readonly Piece[]): Piece[] {
   const inOrder = pieces.filter(({ bytes }) => bytes.length > 0).sort((a, b) => a.offsetBytes - b.offsetBytes);
   const groups: Piece[][] = [];

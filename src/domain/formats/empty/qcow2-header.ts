@@ -9,7 +9,7 @@ const LAZY_REFCOUNTS = 1n << 0n;
 const ZSTD = 1;
 /** Type and length. */
 const EXTENSION_HEAD_BYTES = 8;
-/** Lengths of extensions are rounded up to it. */
+/** Alignment of the lengths of extensions. */
 const ALIGNMENT = 8;
 /** In smaller clusters qemu leaves room for the name of a base. */
 const LARGEST_WITHOUT_NAMES = 4096;
@@ -28,7 +28,7 @@ const FEATURES: readonly (readonly [type: number, bit: number, name: string])[] 
   [AUTOCLEAR, 1, 'raw external data'],
 ];
 
-/** What a header says; where tables lie is in bytes from the start of the file. */
+/** The fields of a header; offsets of tables are in bytes from the start of the file. */
 export interface HeaderFields {
   readonly compat: '0.10' | '1.1';
   readonly clusterBytes: number;
@@ -43,7 +43,7 @@ export interface HeaderFields {
 }
 
 /**
- * The header with its extensions and the name of the base. Undefined when that does not fit into a
+ * The header with its extensions and the name of the base. Undefined if they do not fit into a
  * cluster.
  */
 export function qcow2Header(fields: HeaderFields): Buffer | undefined {
@@ -69,7 +69,7 @@ export function qcow2Header(fields: HeaderFields): Buffer | undefined {
   return Buffer.concat([header, extensions, name]);
 }
 
-/** Those that version 2 has not. */
+/** Header fields that version 2 does not have. */
 function writeNewerFields(header: Buffer, fields: HeaderFields): void {
   const { refcountBits, lazyRefcounts, extendedL2, compressionType } = fields;
   const zstd = compressionType === 'zstd';

@@ -9,7 +9,7 @@ import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-p
 const SECTOR = 512;
 const UNUSED = 0xffffffff;
 
-/** Checks that all blocks of a VDI lie in the file; notes those that do not. */
+/** Checks that all blocks of a VDI lie in the file; records those that do not. */
 export async function checkVdi(places: MissingPlaces): Promise<void> {
   const head = await places.header(0n, SECTOR);
   const [blockBytes, dataOffset] = [head.readUInt32LE(0x178), head.readUInt32LE(0x158)];
@@ -48,7 +48,7 @@ export async function checkVpc(places: MissingPlaces): Promise<void> {
 const BLOCK_IS_THERE = 6;
 const MIB = 1 << 20;
 
-/** Checks that all regions and blocks of a VHDX lie in the file; notes those that do not. */
+/** Checks that all regions and blocks of a VHDX lie in the file; records those that do not. */
 export async function checkVhdx(places: MissingPlaces): Promise<void> {
   const { blockTable, blockBytes, sizeBytes, blocksPerChunk, regions } = await vhdxLayout(places.bytes);
   for (const { offset, lengthBytes } of regions) places.has('a region', Number(offset), Number(lengthBytes));
@@ -66,7 +66,7 @@ export async function checkVhdx(places: MissingPlaces): Promise<void> {
   });
 }
 
-/** Checks that all blocks of a Parallels disk lie in the file; notes those that do not. */
+/** Checks that all blocks of a Parallels disk lie in the file; records those that do not. */
 export async function checkParallels(places: MissingPlaces): Promise<void> {
   const head = await places.header(0n, 64);
   const blockBytes = head.readUInt32LE(28) * SECTOR;

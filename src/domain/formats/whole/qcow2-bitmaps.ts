@@ -1,20 +1,20 @@
 /**
- * Where a qcow2 has its bitmaps of what a guest has written. The source of every rule is
+ * The location of a qcow2's bitmaps of written clusters. The source of every rule is
  * docs/interop/qcow2.txt of qemu.
  */
 import { TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const SECTOR = 512;
 const AUTOCLEAR_OFFSET = 88;
-/** Without this bit the last writer did not know bitmaps, and they are invalid. */
+/** Without this bit the last writer did not support bitmaps, and they are invalid. */
 const BITMAPS_ARE_TRUE = 1;
 const ENTRY_BYTES = 24;
-/** qemu takes no larger ones. */
+/** qemu accepts no larger ones. */
 const [MAX_DIRECTORY_BYTES, MAX_TABLE_ENTRIES] = [64 << 20, 0x8000000];
-/** Of the upper half of a table's entry. */
+/** Bits of the offset in the upper half of a table's entry. */
 const OFFSET_HIGH = 0x00ffffff;
 
-/** @param extension what the header says of bitmaps, if it does */
+/** @param extension the bitmaps extension of the header, if there is one */
 export async function checkBitmaps(
   places: MissingPlaces,
   head: Buffer,
@@ -35,7 +35,7 @@ export async function checkBitmaps(
       }
 }
 
-/** Each entry has the place of a table, and names of any length. */
+/** Each entry has the offset of a table, and a name of any length. */
 async function tablesIn(
   { bytes, spend }: MissingPlaces,
   { offset, bytes: length }: TablePlace,

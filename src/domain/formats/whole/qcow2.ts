@@ -1,5 +1,5 @@
 /**
- * Where a qcow2 has its tables and its data. The source of every rule is docs/interop/qcow2.txt of
+ * The locations of a qcow2's tables and data. The source of every rule is docs/interop/qcow2.txt of
  * qemu.
  */
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
@@ -10,22 +10,25 @@ import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-p
 
 const HEADER_BYTES = 112;
 const SECTOR = 512;
-/** Of the upper halves of entries. */
+/** Bits in the upper halves of entries. */
 const [OFFSET_HIGH, COMPRESSED] = [0x00ffffff, 0x40000000];
 const ZERO = 1;
 const [COMPRESSION_TYPE, EXTENDED_L2] = [8, 16];
 const ZSTD = 1;
 const SUBCLUSTERS = 32;
-/** Clusters that are expanded: each ends in the last sector of the file, and takes a byte of it. */
+/**
+ * Limit of clusters that are decompressed: each ends in the last sector of the file, and occupies
+ * at least a byte of it.
+ */
 const MAX_EXPANDED = SECTOR;
 
 interface Layout {
   readonly clusterBits: number;
   readonly clusterBytes: number;
-  /** An entry has a second half that says which parts of its cluster are there. */
+  /** Whether an entry has a second half with a bitmap of the allocated subclusters. */
   readonly extended: boolean;
   readonly zstd: boolean;
-  /** By their offsets, whether what is there of compressed clusters is all of them. */
+  /** For compressed clusters, by their offsets, whether the available bytes are complete. */
   readonly expanded: Map<number, boolean>;
 }
 
@@ -36,8 +39,8 @@ interface Disk {
 }
 
 /**
- * Checks that all tables and clusters of a qcow2 lie in the file, those of snapshots and bitmaps
- * too; notes those that do not.
+ * Checks that all tables and clusters of a qcow2 lie in the file, including those of snapshots and
+ * bitmaps; records those that do not.
  */
 export async function checkQcow2(places: MissingPlaces): Promise<void> {
   const head = await places.header(0n, HEADER_BYTES);
@@ -83,7 +86,7 @@ async function guestDisk(places: MissingPlaces, { table, diskBytes }: Disk, layo
     }
 }
 
-/** What one L2 table names; the table's part of the disk begins at `start`. */
+/** Checks the clusters of one L2 table; the table's part of the disk begins at `start`. */
 async function clusters(
   places: MissingPlaces,
   offset: number,
@@ -111,14 +114,14 @@ async function clusters(
     }
 }
 
-/** Up to the last part that is allocated. */
+/** Up to the last allocated subcluster. */
 function subclusters(allocated: number, clusterBytes: number): number {
   return ((SUBCLUSTERS - Math.clz32(allocated)) * clusterBytes) / SUBCLUSTERS;
 }
 
 /**
- * Its length is known in sectors only. A program need not fill up the last one: then what is there
- * must be all of it.
+ * The length of a compressed cluster is known in sectors only, and a program need not fill the last
+ * one. If the file ends in it, the available bytes must decompress to a whole cluster.
  */
 async function compressed(places: MissingPlaces, data: Buffer, at: number, layout: Layout): Promise<void> {
   const { clusterBits } = layout;
@@ -132,7 +135,7 @@ async function compressed(places: MissingPlaces, data: Buffer, at: number, layou
   places.has('a compressed cluster', offset, end - offset);
 }
 
-/** However many entries name a cluster it is expanded once: that takes milliseconds. */
+/** A cluster is decompressed once, however many entries name it: that takes milliseconds. */
 async function isAllThere(places: MissingPlaces, offset: number, layout: Layout): Promise<boolean> {
   const { expanded } = layout;
   const known = expanded.get(offset);
@@ -153,7 +156,7 @@ async function expands(
     const expand = zstd ? zstdDecompressSync : inflateRawSync;
     return expand(packed, { maxOutputLength: clusterBytes }).length === clusterBytes;
   } catch (error) {
-    // More follows in the same sector.
+    // Other data follows in the same sector.
     return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
   }
 }

@@ -6,7 +6,7 @@ import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-p
 
 const SECTOR = 512;
 
-/** Checks that all tables and clusters of a qcow lie in the file; notes those that do not. */
+/** Checks that all tables and clusters of a qcow lie in the file; records those that do not. */
 export async function checkQcow(places: MissingPlaces): Promise<void> {
   const head = await places.header(0n, 48);
   const [clusterBits, l2Bits, diskBytes] = [head.readUInt8(32), head.readUInt8(33), bigEndian(head, 24)];
@@ -32,7 +32,7 @@ export async function checkQcow(places: MissingPlaces): Promise<void> {
   );
 }
 
-/** Checks that all tables and clusters of a QED lie in the file; notes those that do not. */
+/** Checks that all tables and clusters of a QED lie in the file; records those that do not. */
 export async function checkQed(places: MissingPlaces): Promise<void> {
   const head = await places.header(0n, 64);
   const clusterBytes = head.readUInt32LE(4);
