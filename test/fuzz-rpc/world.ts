@@ -143,7 +143,7 @@ export class World {
   async restore(all = false): Promise<void> {
     for (const home of [this.images, join(this.images, 'ours')]) {
       if (all) await rm(home, { recursive: true, force: true }).catch(ignoreBusy);
-      await mkdir(join(home, 'd/e'), { recursive: true });
+      await mkdir(join(home, 'd/e'), { recursive: true }).catch(ignoreBusy);
       for (const name of readdirSync(join(this.folder, 'pristine')))
         await putBack(join(this.folder, 'pristine', name), join(home, name));
       for (const [name, to] of Object.entries({
