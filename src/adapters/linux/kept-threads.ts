@@ -1,7 +1,10 @@
 import { Worker } from 'node:worker_threads';
 
-/** Further threads end after their work; each takes 10 MiB. */
-const MOST_IDLE = 8;
+/** Without a limit the heap of a thread grows to what suits a whole program. */
+const HEAP = { maxYoungGenerationSizeMb: 2 };
+/** One more than these ends when it has had no job for so long. */
+const ALWAYS_KEPT = 2;
+const IDLE_MS = 300_000;
 
 interface Work<Message> {
   readonly onMessage: (message: Message) => void;
@@ -11,6 +14,7 @@ interface Work<Message> {
 interface Thread<Message> {
   readonly worker: Worker;
   work: Work<Message> | undefined;
+  idle: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -46,6 +50,7 @@ export class KeptThreads<Job, Message> {
         },
         reject,
       };
+      clearTimeout(thread.idle);
       thread.worker.ref();
       thread.worker.postMessage(job);
     });
@@ -54,15 +59,24 @@ export class KeptThreads<Job, Message> {
   #keep(thread: Thread<Message>): void {
     thread.work = undefined;
     thread.worker.unref();
-    if (this.#idle.length < MOST_IDLE) this.#idle.push(thread);
-    else void thread.worker.terminate();
+    this.#idle.push(thread);
+    thread.idle = setTimeout(() => {
+      if (this.#idle.length > ALWAYS_KEPT) this.#end(thread);
+    }, IDLE_MS).unref();
+  }
+
+  #end(thread: Thread<Message>): void {
+    this.#idle.splice(this.#idle.indexOf(thread), 1);
+    void thread.worker.terminate();
   }
 
   #start(): Thread<Message> {
-    const thread: Thread<Message> = { worker: new Worker(this.file), work: undefined };
+    const worker = new Worker(this.file, { resourceLimits: HEAP });
+    const thread: Thread<Message> = { worker, work: undefined, idle: undefined };
     const fail = (error: Error) => {
       const at = this.#idle.indexOf(thread);
       if (at >= 0) this.#idle.splice(at, 1);
+      clearTimeout(thread.idle);
       thread.work?.reject(error);
       thread.work = undefined;
     };
