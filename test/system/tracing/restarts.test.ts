@@ -35,6 +35,8 @@ describe('spans and restarts', () => {
     const first = await Daemon.start(folder, { toml, server: 'drain_seconds = 0' });
     const request = { source: { http: { url: slow } }, target: first.image('slow.raw'), request_id: 'slow' };
     await begin(first, 'ImageService/FetchRawImage', request);
+    // Otherwise the second daemon meets the line that stops.
+    await until(() => server.file('slow.raw').sentBytes >= 700_000);
     assert.equal(await first.stop(), 0);
     const second = await Daemon.start(folder, { toml });
     await second.logged(/"operation".*SUCCEEDED|SUCCEEDED.*"operation"/);
