@@ -22,4 +22,6 @@ def of_python_client() -> Any:
     return module
 
 
-Daemon = of_python_client().Daemon
+_shared = of_python_client()
+Daemon = _shared.Daemon
+other_daemon = _shared.other_daemon

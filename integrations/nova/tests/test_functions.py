@@ -14,6 +14,7 @@ import pytest
 from nova import exception
 from nova.virt.libvirt import config as vconfig
 from oslo_concurrency import processutils
+from real_daemon import other_daemon
 
 from hostler_nova import mitaka
 from hostler_nova.errors import TABLE, Work
@@ -329,3 +330,21 @@ def test_execute_without_commands() -> None:
 def test_the_table_knows_every_kind_of_work() -> None:
     assert set(TABLE) == set(Work)
     assert all("*" in row for row in TABLE.values())
+
+
+def test_execute(conf: Any, tmp_path: Path) -> None:
+    commands = (
+        '[[commands]]\nname = "sort"\nexecutable = "/usr/bin/sort"\narguments = ["-r", "--.*"]\n'
+    )
+    address = f"unix://{tmp_path}/other.sock"
+    with other_daemon(tmp_path, address, commands):
+        conf.set_override("address", address, group="hostler")
+        assert mitaka.execute("sort", "-r", process_input="a\nb\n") == ("b\na\n", "")
+        with pytest.raises(processutils.ProcessExecutionError) as caught:
+            mitaka.execute("sort", "--nonsense")
+        assert caught.value.exit_code == 2
+        assert "nonsense" in caught.value.stderr
+        assert mitaka.execute("sort", "--nonsense", check_exit_code=[0, 2])[0] == ""
+        with pytest.raises(processutils.ProcessExecutionError) as caught:
+            mitaka.execute("sort", "-o", "/etc/passwd")
+        assert caught.value.description == "ARGUMENT_NOT_ALLOWED"
