@@ -31,9 +31,9 @@ export interface EndpointOptions {
 }
 
 interface TlsContent {
-  readonly ca: Buffer;
-  readonly cert: Buffer;
-  readonly key: Buffer;
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** A daemon's address, parsed, with the content of the TLS files. */
@@ -128,8 +128,8 @@ async function readTls({ ca, cert, key }: TlsFiles): Promise<TlsContent> {
   };
 }
 
-async function readPem(path: string, what: string): Promise<Buffer> {
-  const content = await readFile(resolve(path)).catch((error: unknown) => {
+async function readPem(path: string, what: string): Promise<string> {
+  const content = await readFile(resolve(path), 'utf8').catch((error: unknown) => {
     throw new ConfigurationError(`the TLS ${what} ${path} cannot be read: ${String(error)}`, { cause: error });
   });
   if (!content.includes('-----BEGIN ')) throw new ConfigurationError(`the TLS ${what} ${path} is not in PEM`);

@@ -105,7 +105,7 @@ function targetOf(endpoint: Endpoint): string {
 function credentialsOf(endpoint: Endpoint) {
   if (endpoint.tls === undefined) return credentials.createInsecure();
   const { ca, key, cert } = endpoint.tls;
-  return credentials.createSsl(ca, key, cert);
+  return credentials.createSsl(Buffer.from(ca), Buffer.from(key), Buffer.from(cert));
 }
 
 function isServiceError(error: unknown): error is ServiceError {
