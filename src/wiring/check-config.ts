@@ -7,6 +7,7 @@ import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConfigError, type Config } from '../adapters/config/config.js';
 import { PathLooks } from '../adapters/gates/path-looks.js';
+import { takenTwice } from './check-taken.js';
 import { authoritiesOf } from './fetching.js';
 import { certificatesOf, listenersOf } from './callers.js';
 import type { ProcessRunner } from '../adapters/process/process.js';
@@ -44,7 +45,8 @@ export async function problemsOf(config: Config, runner: ProcessRunner): Promise
     owners(config, runner),
     ...NEEDED_TOOLS.map((tool) => missingTool(tool, runner)),
   ];
-  return (await Promise.all(found)).filter((problem) => problem !== undefined);
+  const problems = await Promise.all(found);
+  return [...problems.filter((problem) => problem !== undefined), ...(await takenTwice(config, runner))];
 }
 
 function placesOf({ audit, cache, commands, roots, state_dir: state, ...config }: Config): readonly Place[] {

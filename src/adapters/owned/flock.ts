@@ -1,4 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
+import { errnoOf } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import { plainRun } from '../../domain/ports/tools.js';
 
@@ -10,11 +11,29 @@ const EXIT_LOCKED = 1;
  * to the open file, which the child shares: it stays when the child ends, and is released when this
  * process ends in any way.
  */
-export async function tryLock(file: FileHandle, runner: ProcessRunner): Promise<boolean> {
+export function tryLock(file: FileHandle, runner: ProcessRunner): Promise<boolean> {
+  return lock('--exclusive', file, runner);
+}
+
+/**
+ * Whether another process holds the exclusive lock of a file; false if there is no such file. Has a
+ * shared lock for a moment, so it is not for what happens often. Fails with system errors.
+ */
+export async function isLocked(path: string, runner: ProcessRunner): Promise<boolean> {
+  try {
+    await using file = await open(path);
+    return !(await lock('--shared', file, runner));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function lock(kind: '--exclusive' | '--shared', file: FileHandle, runner: ProcessRunner): Promise<boolean> {
   const run = plainRun(AbortSignal.timeout(10_000));
   const { code, stderr } = await runner.run(
     {
-      ...{ tool: 'flock', args: ['--exclusive', '--nonblock', [{ descriptor: file }]], trusted: true, limits: {} },
+      ...{ tool: 'flock', args: [kind, '--nonblock', [{ descriptor: file }]], trusted: true, limits: {} },
       answers: [0, EXIT_LOCKED],
     },
     run,

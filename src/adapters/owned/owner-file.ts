@@ -1,7 +1,9 @@
 import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import * as z from 'zod';
 import { textOf } from '../../file-io/own-text.js';
+import { errnoOf } from '../linux/errno.js';
 import type { ProcessRunner } from '../process/process.js';
 import { tryLock } from './flock.js';
 
@@ -51,6 +53,15 @@ export async function writeOwner(file: FileHandle, whose: Owner): Promise<void> 
 /** The owner of a folder, for error messages. */
 export function describeOwner({ agent, host, state }: Owner): string {
   return `the agent ${agent} of the host ${host} (state folder ${state})`;
+}
+
+/** The owner that a file in the folder names, without its lock. Fails with system errors. */
+export async function ownerOf(folder: string): Promise<Owner | undefined> {
+  const text = await readFile(join(folder, OWNER_FILE), 'utf8').catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return '';
+    throw error;
+  });
+  return parseOwner(text);
 }
 
 function parseOwner(text: string): Owner | undefined {

@@ -177,7 +177,8 @@ async function readPlace(folder: string): Promise<Place | undefined> {
   }
 }
 
-async function readAgentId(folder: string): Promise<string | undefined> {
+/** Undefined: the folder has none yet. Fails with StateFolderBroken, OwnFileError. */
+export async function readAgentId(folder: string): Promise<string | undefined> {
   const path = join(folder, 'agent-id');
   const id = (await ownText(path))?.trim();
   if (id !== undefined && !AGENT_ID.test(id))

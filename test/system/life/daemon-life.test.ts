@@ -137,7 +137,10 @@ describe('the daemon', () => {
     assert.equal((await tryRun(HOSTLER, ['--version'])).stdout, `hostler ${version}\n`);
     const config = join(ROOT_FOLDER, 'packaging/hostler.example.toml');
     const [checks, fits] = ['--check-config', scratch.path('fits.toml')];
-    await writeFile(fits, `state_dir = "${scratch.path('fits')}"\n[[roots]]\npath = "${scratch.path()}"\n`);
+    await writeFile(
+      fits,
+      `state_dir = "${scratch.path('fits')}"\n[server]\nhttp = ""\n[[roots]]\npath = "${scratch.path()}"\n`,
+    );
     const checked = await tryRun(HOSTLERD, ['--config', fits, checks]);
     assert.deepEqual([checked.code, checked.stdout], [0, `${fits}: ok\n`], checked.stderr);
     assert.ok(!existsSync(scratch.path('fits')));
