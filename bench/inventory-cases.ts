@@ -1,4 +1,5 @@
 /** How fast a root of many images is listed, and many images are looked at in one call. */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Daemon } from '../test/support/daemon.js';
@@ -20,9 +21,12 @@ export function inventoryCases(daemon: Daemon): Case[] {
   const prepare = async () => {
     if (made) return;
     made = true;
-    await mkdir(folder);
-    await sh('qemu-img', 'create', '-q', '-f', 'qcow2', join(root, 'template'), '1G');
-    await sh('python3', '-c', MAKE, join(root, 'template'), folder, String(IMAGES), String(FOLDERS));
+    // A daemon before this one may have had them too.
+    if (!existsSync(folder)) {
+      await mkdir(folder);
+      await sh('qemu-img', 'create', '-q', '-f', 'qcow2', join(root, 'template'), '1G');
+      await sh('python3', '-c', MAKE, join(root, 'template'), folder, String(IMAGES), String(FOLDERS));
+    }
     await list();
   };
   const list = async (most = Number.POSITIVE_INFINITY) => {
