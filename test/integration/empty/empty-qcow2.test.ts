@@ -58,6 +58,7 @@ describe('an empty qcow2', () => {
     assert.equal(emptyImage({ ...request, preallocation: 'metadata' }), undefined);
     assert.equal(emptyImage({ ...request, passphrase: Buffer.from('secret') }), undefined);
     assert.equal(emptyImage({ ...request, format: 'vmdk' }), undefined);
+    assert.equal(emptyImage({ ...request, clusterSizeBytes: 512n, sizeBytes: 1n << 36n }), undefined);
     assert.deepEqual(emptyImage({ ...request, format: 'raw', sizeBytes: 1000n }), { lengthBytes: 1024n, pieces: [] });
   });
 });
