@@ -66,6 +66,7 @@ function optionsOf({ kind, attributes, continues, startTime }: SpanStart): SpanO
     ...(kind === undefined ? {} : { kind: KINDS[kind] }),
     ...(attributes === undefined ? {} : { attributes }),
     ...(continues === undefined ? {} : { links: [{ context: toApi(continues) }] }),
-    ...(startTime === undefined ? {} : { startTime }),
+    // A small number would be read as a time since the start of the process.
+    ...(startTime === undefined ? {} : { startTime: new Date(startTime) }),
   };
 }
