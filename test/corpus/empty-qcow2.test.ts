@@ -5,13 +5,17 @@ import { assertAsQemuMakes, everyChoice, folderInMemory, writeImage } from '../s
 import { scratchFolder } from '../support/scratch.js';
 import { sh } from '../support/shell.js';
 
+/** One of so many is made; EVERY=1: each, which takes a quarter of an hour. */
+const EVERY = Number(process.env['EVERY'] ?? '5');
+
 describe('every empty qcow2', () => {
   const scratch = scratchFolder();
   let folder: string;
   before(async () => {
     folder = await folderInMemory(scratch);
   });
-  const clusters = Map.groupBy(everyChoice(), ({ clusterBytes }) => clusterBytes);
+  const chosen = everyChoice().filter((_, at) => at % EVERY === 0);
+  const clusters = Map.groupBy(chosen, ({ clusterBytes }) => clusterBytes);
   for (const [clusterBytes, choices] of clusters)
     it(`in clusters of ${String(clusterBytes)} bytes: what qemu-img makes, or refuses`, async function () {
       this.timeout(900_000);
