@@ -46,7 +46,7 @@ export async function problemsOf(config: Config, runner: ProcessRunner): Promise
     ...NEEDED_TOOLS.map((tool) => missingTool(tool, runner)),
   ];
   const problems = await Promise.all(found);
-  return [...problems.filter((problem) => problem !== undefined), ...(await takenTwice(config, runner))];
+  return [...problems.filter((problem) => problem !== undefined), ...(await takenTwice(config, runner, looks))];
 }
 
 function placesOf({ audit, cache, commands, roots, state_dir: state, ...config }: Config): readonly Place[] {

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import type { Config } from '../adapters/config/config.js';
 import { isLocked } from '../adapters/owned/flock.js';
 import { describeOwner, ownerOf, OWNER_FILE } from '../adapters/owned/owner-file.js';
+import type { PathLooks } from '../adapters/gates/path-looks.js';
 import { readAgentId } from '../adapters/owned/state-folder.js';
 import type { ProcessRunner } from '../adapters/process/process.js';
+import { HostlerError } from '../domain/model/errors.js';
 import { whyRefused } from '../domain/model/own-files.js';
 
 const TCP = 'tcp://';
@@ -16,12 +18,13 @@ const TCP = 'tcp://';
  * One problem for each address, root and cache that two would have. A daemon that already runs with
  * this state folder counts as this one.
  */
-export async function takenTwice(config: Config, runner: ProcessRunner): Promise<readonly string[]> {
-  // A state folder that cannot be read is reported as a problem of the folder.
-  const runs = await isLocked(join(config.state_dir, 'lock'), runner).catch(() => false);
+export async function takenTwice(config: Config, runner: ProcessRunner, looks: PathLooks): Promise<readonly string[]> {
+  const lock = join(config.state_dir, 'lock');
+  // A folder that cannot be read, or does not answer, is reported as a problem of the folder.
+  const runs = await looks.ask(lock, () => isLocked(lock, runner)).catch(() => false);
   const found = await Promise.all([
-    sameRoots(config),
-    cacheOfOthers(config, runner),
+    sameRoots(config, looks),
+    cacheOfOthers(config, runner, looks),
     ...(runs ? [] : [...new Set(portsOf(config))].map(takenPort)),
   ]);
   return [...sameAddresses(config), ...found.filter((problem) => problem !== undefined)];
@@ -58,11 +61,11 @@ async function takenPort(address: string): Promise<string | undefined> {
   }
 }
 
-async function sameRoots({ roots }: Config): Promise<string | undefined> {
+async function sameRoots({ roots }: Config, looks: PathLooks): Promise<string | undefined> {
   const known = new Map<string, string>();
   for (const { path } of roots) {
-    // A path that cannot be read is reported as a problem of the root.
-    const found = await stat(path).catch(() => undefined);
+    // A path that cannot be read, or does not answer, is reported as a problem of the root.
+    const found = await looks.ask(path, (at) => stat(at)).catch(() => undefined);
     const key = found === undefined ? path : `${String(found.dev)}:${String(found.ino)}`;
     const other = known.get(key);
     if (other !== undefined) return `the roots ${other} and ${path} are the same folder`;
@@ -71,14 +74,23 @@ async function sameRoots({ roots }: Config): Promise<string | undefined> {
   return undefined;
 }
 
-async function cacheOfOthers({ cache, state_dir: state }: Config, runner: ProcessRunner): Promise<string | undefined> {
-  if (cache.path === undefined) return undefined;
+async function cacheOfOthers(
+  { cache: { path }, state_dir: state }: Config,
+  runner: ProcessRunner,
+  looks: PathLooks,
+): Promise<string | undefined> {
+  if (path === undefined) return undefined;
   try {
-    const [owner, agent] = await Promise.all([ownerOf(cache.path), readAgentId(state)]);
-    if (owner === undefined || owner.agent === agent) return undefined;
-    if (!(await isLocked(join(cache.path, OWNER_FILE), runner))) return undefined;
-    return `cache.path: the folder ${cache.path} is in use by ${describeOwner(owner)}; name a folder of its own`;
+    const agent = await looks.ask(state, () => readAgentId(state));
+    return await looks.ask(path, async () => {
+      const owner = await ownerOf(path);
+      if (owner === undefined || owner.agent === agent) return undefined;
+      if (!(await isLocked(join(path, OWNER_FILE), runner))) return undefined;
+      return `cache.path: the folder ${path} is in use by ${describeOwner(owner)}; name a folder of its own`;
+    });
   } catch (error) {
+    // A folder that does not answer is reported as a problem of the folder.
+    if (error instanceof HostlerError) return undefined;
     return `the cache folder (cache.path) cannot be used: ${whyRefused(error) ?? String(error)}`;
   }
 }
