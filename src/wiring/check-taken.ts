@@ -1,4 +1,8 @@
-/** The part of `hostlerd --check-config` about what others have: addresses, folders, a cache. */
+/**
+ * The part of `hostlerd --check-config` about what others have: addresses, folders, a cache. Two
+ * roots that are the same folder do not stop the start, but then it depends on the path whether the
+ * folder is trusted or read-only.
+ */
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -62,10 +66,13 @@ async function takenPort(address: string): Promise<string | undefined> {
 }
 
 async function sameRoots({ roots }: Config, looks: PathLooks): Promise<string | undefined> {
-  const known = new Map<string, string>();
-  for (const { path } of roots) {
+  const folders = await Promise.all(
     // A path that cannot be read, or does not answer, is reported as a problem of the root.
-    const found = await looks.ask(path, (at) => stat(at)).catch(() => undefined);
+    roots.map(({ path }) => looks.ask(path, (at) => stat(at)).catch(() => undefined)),
+  );
+  const known = new Map<string, string>();
+  for (const [index, { path }] of roots.entries()) {
+    const found = folders[index];
     const key = found === undefined ? path : `${String(found.dev)}:${String(found.ino)}`;
     const other = known.get(key);
     if (other !== undefined) return `the roots ${other} and ${path} are the same folder`;
