@@ -1,10 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { asHostlerError } from '../domain/model/errors.js';
-import { whyRefused } from '../domain/model/own-files.js';
 import { Connections } from './connections.js';
 import type { ServerLog } from './server.js';
-import { ListenError } from './unix-socket.js';
+import { startListening } from './start-listening.js';
 
 /**
  * For scrapers and load balancers of one host: connections without a request make room for new
@@ -21,7 +20,7 @@ export class HttpServer {
 
   constructor(
     private readonly metrics: { readonly contentType: string; text(): Promise<string> },
-    log: Pick<ServerLog, 'refused' | 'dropped'>,
+    private readonly log: Pick<ServerLog, 'refused' | 'dropped'>,
   ) {
     const connections = new Connections(CONNECTIONS, log.dropped);
     const times = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: NEXT_MS };
@@ -48,8 +47,6 @@ export class HttpServer {
       socket.setTimeout(IDLE_MS, () => socket.destroy());
       connections.arrive(socket, () => socket.bytesRead > 0);
     });
-    // A connection that could not be accepted, for example without a free descriptor.
-    this.#server.on('error', (error) => log.refused('http', asHostlerError(error)));
   }
 
   set ready(ready: boolean) {
@@ -60,16 +57,10 @@ export class HttpServer {
   async listen(address: string): Promise<string> {
     const colon = address.lastIndexOf(':');
     const host = address.slice(0, colon).replaceAll(/[[\]]/g, '');
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) => {
-        reject(
-          new ListenError(
-            `cannot listen on ${address} for metrics and health (server.http): ${whyRefused(error) ?? error.message}`,
-          ),
-        );
-      });
-      this.#server.listen(Number(address.slice(colon + 1)), host, resolve);
-    });
+    const wanted = { host, port: Number(address.slice(colon + 1)) };
+    await startListening(this.#server, wanted, `${address} for metrics and health (server.http)`);
+    // A connection that could not be accepted, for example without a free descriptor.
+    this.#server.on('error', (error) => this.log.refused('http', asHostlerError(error)));
     const bound = this.#server.address();
     return typeof bound === 'object' && bound !== null
       ? `http://${address.slice(0, colon)}:${String(bound.port)}`

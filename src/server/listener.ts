@@ -3,7 +3,6 @@ import { constants } from 'node:crypto';
 import { Server as PlainServer, Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls';
 import { HostlerError, asHostlerError } from '../domain/model/errors.js';
-import { whyRefused } from '../domain/model/own-files.js';
 import type { TlsFiles } from '../protocol/certificate-files.js';
 import { certificateNames } from '../protocol/certificate-names.js';
 import type { Certificates } from './certificates.js';
@@ -11,7 +10,8 @@ import type { Connections, WhyEnded } from './connections.js';
 import { hearFirst, type Protocol } from './first-words.js';
 import { rejectConnection } from './reject-connection.js';
 import { certificateProblem, handshakeProblem } from './handshake-problem.js';
-import { ListenError, prepareSocket, protectSocket, type SocketOwner } from './unix-socket.js';
+import { startListening } from './start-listening.js';
+import { prepareSocket, protectSocket, type SocketOwner } from './unix-socket.js';
 
 export interface ListenerSetup {
   /** `unix:///PATH` or `tcp://HOST:PORT`. */
@@ -74,8 +74,6 @@ export class Listener {
   ) {
     const { certificates } = options;
     this.#server = certificates === undefined ? this.#plain() : this.#secure(certificates);
-    // A connection that could not be accepted, for example without a free descriptor.
-    this.#server.on('error', (error: Error) => this.ports.refused('', asHostlerError(error)));
     this.#server.maxConnections = Number.MAX_SAFE_INTEGER; // counted over all listeners instead
   }
 
@@ -95,15 +93,16 @@ export class Listener {
     // No client may connect between bind and chmod.
     const umask = path === undefined ? undefined : process.umask(0o177);
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', (error: Error) => {
-          reject(new ListenError(`cannot listen on ${address} (server.listen): ${whyRefused(error) ?? error.message}`));
-        });
-        this.#server.listen(path === undefined ? hostAndPort(address) : { path }, resolve);
-      });
+      await startListening(
+        this.#server,
+        path === undefined ? hostAndPort(address) : { path },
+        `${address} (server.listen)`,
+      );
     } finally {
       if (umask !== undefined) process.umask(umask);
     }
+    // A connection that could not be accepted, for example without a free descriptor.
+    this.#server.on('error', (error: Error) => this.ports.refused('', asHostlerError(error)));
     if (path !== undefined) await protectSocket(path, socketOwner);
     const bound = this.#server.address();
     return typeof bound === 'object' && bound !== null

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { Daemon, HOSTLER, HOSTLERD, suiteDaemon } from '../../support/daemon.js';
 import { Pki } from '../../support/hosts/pki.js';
@@ -156,17 +156,25 @@ describe('words', () => {
       await writeFile(file, toml);
       return file;
     };
-    it('an argument that it does not know, and a HTTP port that is taken', async () => {
+    it('an argument that it does not know', async () => {
       const unknown = await hostlerd('--confg', 'x');
       assert.deepEqual([unknown.code, STACK.test(unknown.stderr)], [1, false]);
       assert.match(unknown.stderr, /'--confg'[\s\S]*usage: hostlerd/);
+    });
+    it('a port that is taken, once, and not as a connection that was refused', async () => {
       const taken = createServer().listen(0, '127.0.0.1');
       await once(taken, 'listening');
-      const http = `127.0.0.1:${String((taken.address() as { port: number }).port)}`;
-      const daemon = await Daemon.spawn(scratch.path('taken'), { http });
-      assert.equal(await daemon.exited, 1);
-      assert.match(daemon.log, /cannot listen on 127\.0\.0\.1:\d+ for metrics/);
-      assert.doesNotMatch(daemon.log, STACK);
+      const address = `127.0.0.1:${String((taken.address() as AddressInfo).port)}`;
+      const settings = { 'server.http': { http: address }, 'server.listen': { listen: [`tcp://${address}`] } };
+      for (const [setting, options] of Object.entries(settings)) {
+        const daemon = await Daemon.spawn(scratch.path(`taken-${setting}`), options);
+        assert.equal(await daemon.exited, 1);
+        const lines = daemon.log.split('\n').filter((line) => /in use|EADDRINUSE|refused/.test(line));
+        assert.equal(lines.length, 1, daemon.log);
+        assert.match(lines[0] ?? '', /^hostlerd: cannot listen on .*127\.0\.0\.1:\d+ .*: address in use/);
+        assert.ok(lines[0]?.includes(setting), lines[0]);
+        assert.doesNotMatch(daemon.log, STACK);
+      }
       taken.close();
     });
     it('--check-config finds everything that would stop the start', async () => {
