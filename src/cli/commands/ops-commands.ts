@@ -6,11 +6,11 @@ import {
   type GetOperationResponse,
 } from '../../gen/hostler/v1/operation_service.js';
 import { timeText } from '../../protocol/times.js';
-import { ask } from '../connection.js';
+import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
-import { UsageError, exitCode, explain, failureOf, type Failure } from '../failure.js';
+import { UsageError, exitCode, explain, failureOf } from '../failure.js';
 import { describeCancelled, events, showWarnings } from '../follow.js';
-import { resultCode } from '../help/exit-codes.js';
+import { failureCodeOf, resultCode } from '../help/exit-codes.js';
 import { stateName } from '../names.js';
 import { collectLabel } from '../options.js';
 import { showResult } from '../show-result.js';
@@ -51,37 +51,40 @@ function watchCommand(context: Context): Command {
     .option('--cursor <cursor>', 'without an id: continue after the event that --json printed with this cursor', '')
     .action((id: string | undefined, { cursor }: { cursor: string }) =>
       context.use(async (connection) => {
-        const { operations } = connection;
-        const view = createView(process.stderr, context.json);
         if (id !== undefined && cursor !== '') throw new UsageError('--cursor goes with no id');
-        if (id === undefined) {
-          for await (const change of events(operations.watchOperations({ filter: undefined, cursor })))
-            // Without an event it tells the position of the watch.
-            if (context.json || change.event !== undefined)
-              context.print(WatchOperationsResponse, change, changeLine(change));
-          return;
-        }
-        for await (const event of events(operations.watchOperation({ operationId: id }))) {
-          if (context.json) context.print(OperationEvent, event, '');
-          if (isTelling(event)) view.show(frameOf(event));
-          if (event.result === undefined && event.error === undefined) continue;
-          view.end();
-          showWarnings(event);
-          if (!context.json) process.stdout.write(`${endText(event)}\n`);
-          if (event.result !== undefined) process.exitCode = resultCode(event.result);
-          if (event.error !== undefined) showFailure(failureOf(event.error));
-        }
+        if (id === undefined) await watchAll(connection, cursor, context);
+        else await watchOne(connection, id, context);
       }),
     );
 }
 
-function endText({ state, result }: OperationEvent): string {
-  return result === undefined ? stateName(state) : `${stateName(state)}\n${showResult(result)}`;
+async function watchAll({ operations }: Connection, cursor: string, context: Context): Promise<void> {
+  for await (const change of events(operations.watchOperations({ filter: undefined, cursor })))
+    // Without an event it tells the position of the watch.
+    if (context.json || change.event !== undefined) context.print(WatchOperationsResponse, change, changeLine(change));
 }
 
-function showFailure(failure: Failure): void {
-  process.stderr.write(`${explain(failure)}\n`);
-  process.exitCode = exitCode(failure);
+/** Sets the exit code that the operation's own command has. */
+async function watchOne({ operations }: Connection, operationId: string, context: Context): Promise<void> {
+  const view = createView(process.stderr, context.json);
+  const { operation } = await ask<GetOperationResponse>((done) => operations.getOperation({ operationId }, done));
+  for await (const event of events(operations.watchOperation({ operationId }))) {
+    if (context.json) context.print(OperationEvent, event, '');
+    if (isTelling(event)) view.show(frameOf(event));
+    if (event.result === undefined && event.error === undefined) continue;
+    view.end();
+    showWarnings(event);
+    if (!context.json) process.stdout.write(`${endText(event)}\n`);
+    if (event.result !== undefined) process.exitCode = resultCode(event.result);
+    if (event.error === undefined) continue;
+    const failure = failureOf(event.error);
+    process.stderr.write(`${explain(failure)}\n`);
+    process.exitCode = failureCodeOf(operation?.method, exitCode(failure));
+  }
+}
+
+function endText({ state, result }: OperationEvent): string {
+  return result === undefined ? stateName(state) : `${stateName(state)}\n${showResult(result)}`;
 }
 
 function cancelCommand(context: Context): Command {

@@ -33,6 +33,8 @@ export const EXIT_CODES: readonly ExitCode[] = [
 /** The codes of a command that answers a question by its exit code. */
 interface Answers {
   readonly codes: readonly ExitCode[];
+  /** The RPC whose operation the command follows. */
+  readonly method?: string;
   /** For a failure, unless no daemon answers or the operation was cancelled. */
   readonly failure: number;
 }
@@ -42,6 +44,7 @@ export const ANSWERS: ReadonlyMap<string, Answers> = new Map([
   [
     'image check',
     {
+      method: 'CheckImage',
       codes: [
         [0, 'the tables are clean'],
         [2, 'corruptions'],
@@ -53,6 +56,7 @@ export const ANSWERS: ReadonlyMap<string, Answers> = new Map([
   [
     'image compare',
     {
+      method: 'CompareImages',
       codes: [
         [0, 'the content is the same'],
         [1, 'the content differs'],
@@ -82,10 +86,38 @@ export const ANSWERS: ReadonlyMap<string, Answers> = new Map([
   ],
 ]);
 
+/** Where a common code means more in one command. */
+const MORE_EXACT: ReadonlyMap<string, readonly ExitCode[]> = new Map([
+  [
+    'doctor',
+    [
+      [EXIT.ok, 'there is no problem'],
+      [EXIT.other, 'there is a problem, or the host could not be examined'],
+    ],
+  ],
+  [
+    'auth check',
+    [
+      [EXIT.ok, 'the caller may'],
+      [EXIT.refused, 'the caller may not'],
+    ],
+  ],
+  ['journal status', [[EXIT.other, 'a journal is damaged, or cannot be read']]],
+]);
+
+/** A sentence below the codes of a command that has those of something else too. */
+export const CODE_NOTES: ReadonlyMap<string, string> = new Map([
+  ['exec', 'Else it is the code of the command that ran, if the configuration accepts that.'],
+  ['ops watch', "With an id: as the operation's own command, such as `hostler image check`."],
+]);
+
 /** All codes of one command, such as `image check`. */
 export function exitCodesOf(command: string): readonly ExitCode[] {
   const answers = ANSWERS.get(command);
-  if (answers === undefined) return EXIT_CODES;
+  if (answers === undefined) {
+    const exact = new Map(MORE_EXACT.get(command));
+    return EXIT_CODES.map(([code, meaning]) => [code, exact.get(code) ?? meaning]);
+  }
   return [
     ...answers.codes,
     [answers.failure, 'no answer: anything else went wrong'],
@@ -97,6 +129,11 @@ export function exitCodesOf(command: string): readonly ExitCode[] {
 export function failureCode(command: string | undefined, code: number): number {
   const answers = ANSWERS.get(command ?? '');
   return answers === undefined || isOfEvery(code) ? code : answers.failure;
+}
+
+/** The same by the RPC of an operation, for a command that follows one of any RPC. */
+export function failureCodeOf(method: string | undefined, code: number): number {
+  return failureCode([...ANSWERS].find(([, answers]) => answers.method === method && method !== undefined)?.[0], code);
 }
 
 /** The code of a command whose operation succeeded. */

@@ -1,7 +1,7 @@
 /** Parts of every command's help in addition to the list of its options. */
 import type { Command, Option } from 'commander';
 import { EXAMPLES } from './examples.js';
-import { exitCodesOf, type ExitCode } from './exit-codes.js';
+import { CODE_NOTES, exitCodesOf, type ExitCode } from './exit-codes.js';
 
 const ENVIRONMENT = `
 Which daemon is called: --address, or --context; else HOSTLER_ADDRESS; else HOSTLER_CONTEXT; else the
@@ -50,6 +50,7 @@ function footer(path: string): string {
     ...examples,
     '',
     codesText(exitCodesOf(path)),
+    ...[CODE_NOTES.get(path) ?? []].flat(),
     '',
     '--address, --context, --json and the --tls options are those of `hostler --help`.',
   ].join('\n');

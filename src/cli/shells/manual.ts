@@ -1,5 +1,5 @@
 import { EXAMPLES } from '../help/examples.js';
-import { ANSWERS, exitCodesOf } from '../help/exit-codes.js';
+import { CODE_NOTES, EXIT_CODES, exitCodesOf } from '../help/exit-codes.js';
 import { allCommands, type CommandEntry } from './command-tree.js';
 
 /** The manual page hostler(1) in roff, with every command and option. */
@@ -38,13 +38,25 @@ function sectionOf(command: CommandEntry): string[] {
       '.PP',
       `.EX\n$ ${escape(`hostler ${example}`)}\n.EE`,
     ]),
-    ...(ANSWERS.has(wordsOf(command)) ? ['.PP', 'Exit status:', ...exitCodes(wordsOf(command))] : []),
+    ...ownExitCodes(wordsOf(command)),
   ];
 }
 
 /** The words to type after `hostler`. */
 function wordsOf({ path }: CommandEntry): string {
   return path.slice(1).join(' ');
+}
+
+/** The exit codes of a command for which some mean more than in the list of all. */
+function ownExitCodes(command: string): string[] {
+  const common = new Map(EXIT_CODES);
+  const codes = exitCodesOf(command);
+  const note = CODE_NOTES.get(command);
+  const isCommon = codes.length === common.size && codes.every(([code, meaning]) => common.get(code) === meaning);
+  return [
+    ...(isCommon ? [] : ['.PP', 'Exit status:', ...exitCodes(command)]),
+    ...(note === undefined ? [] : ['.PP', `${isCommon ? 'Exit status as below. ' : ''}${escape(note)}`]),
+  ];
 }
 
 function exitCodes(command: string): string[] {
