@@ -48,10 +48,10 @@ export function pathsOf({
   return {
     source: (address, reading, folders) => any(address).source(address, reading, folders),
     target: (address) => any(address).target(address),
-    named(name, from) {
+    named(name, from, folders) {
       if (from.storage === 'volume') return volumes.named(name, from);
       const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
-      return local(asAddress(path)).named(name, from);
+      return local(asAddress(path)).named(name, from, folders);
     },
     entry: (address, need) => callers(address).entry(address, need),
     place: (address, need) => callers(address).place(address, need),

@@ -43,6 +43,7 @@ import { ResumableLeftovers } from '../domain/operations/recovery/resumable-left
 import { SpaceLedger } from '../domain/operations/resources/space.js';
 import { ReadCallLimit } from '../domain/verbs/read-call-limit.js';
 import { shareOf } from '../domain/model/share.js';
+import { knownHeaders } from '../domain/images/known-headers.js';
 import { ImageReader } from '../domain/images/read-image.js';
 import { commandHandlers } from '../handlers/command.js';
 import { FEATURES, type Feature } from '../protocol/version.js';
@@ -125,7 +126,9 @@ function assembleEngine(resources: Resources) {
   const { paths, files, imageLocks, dependants, targets, wholeness } = storage;
   const locks = new LockTable();
   const foreign = { allowed: runner.allowsForeign, maxBytes: BigInt(limits.foreign.image_bytes) };
-  const reader = new ImageReader({ paths, files, wholeness, foreign, onRaw: rawDisks.declare });
+  const readerPorts = { paths, files, wholeness, foreign, onRaw: rawDisks.declare };
+  const reader = new ImageReader(readerPorts);
+  const infoReader = new ImageReader({ ...readerPorts, known: knownHeaders(Date.now) });
   const slots = slotsOf(limits, slotWatch(metrics));
   const space = new SpaceLedger(BigInt(limits.space_overhead_bytes), limits.root_patience_ms);
   const operations = new Operations({
@@ -155,7 +158,7 @@ function assembleEngine(resources: Resources) {
     metrics,
     foreignLimits: foreignLimits(limits),
   });
-  return { ...storage, fetching, operations, reader, space, overcommit, owners, keptWork, index, scope };
+  return { ...storage, fetching, operations, reader, infoReader, space, overcommit, owners, keptWork, index, scope };
 }
 
 /** Logs and traces each step, except those that occur every second during a transfer. */

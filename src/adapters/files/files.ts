@@ -83,7 +83,8 @@ export class LocalFiles implements Files {
 
   async refresh(file: Resolved): Promise<Resolved> {
     const now = await statOf(file, file.address);
-    return { ...file, ...sizesOf(now), modifyTimeNs: now.mtimeNs };
+    const changed = file.changeTimeNs === undefined ? {} : { changeTimeNs: now.ctimeNs };
+    return { ...file, ...sizesOf(now), modifyTimeNs: now.mtimeNs, ...changed };
   }
 
   async fingerprint(file: FileRef): Promise<Fingerprint> {

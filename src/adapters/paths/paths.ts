@@ -28,12 +28,12 @@ export class RootedPaths implements Paths {
   ) {}
 
   async source(address: ImageAddress, _reading?: 'unread', folders?: SharedFolders): Promise<Resolved> {
-    return this.#open(address, address, folders instanceof FolderShelf ? folders : undefined);
+    return this.#open(address, address, folders);
   }
 
-  async named(name: string, from: Resolved): Promise<Resolved> {
+  async named(name: string, from: Resolved, folders?: SharedFolders): Promise<Resolved> {
     const path = name.startsWith('/') ? name : `${dirname(from.storedName)}/${name}`;
-    return this.#open(path, asAddress(path));
+    return this.#open(path, asAddress(path), folders);
   }
 
   async entry(address: ImageAddress, need: EntryNeed): Promise<Entry> {
@@ -176,7 +176,8 @@ export class RootedPaths implements Paths {
     }
   }
 
-  async #open(path: string, address: ImageAddress, shelf?: FolderShelf): Promise<Resolved> {
+  async #open(path: string, address: ImageAddress, folders?: SharedFolders): Promise<Resolved> {
+    const shelf = folders instanceof FolderShelf ? folders : undefined;
     return this.#find(path).root.gate.enter(
       () => this.#openSource(path, address, shelf),
       ({ handle }) => handle.close(),
@@ -254,6 +255,7 @@ function resolved(
     inode: stat.ino,
     ...sizesOf(stat),
     modifyTimeNs: stat.mtimeNs,
+    ...(handle.gate.isLocal ? { changeTimeNs: stat.ctimeNs } : {}),
     ...birthOf(stat),
   };
 }

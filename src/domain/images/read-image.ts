@@ -18,24 +18,34 @@ import {
   type ForeignRules,
 } from './image-policy.js';
 import type { ByteSource, Files, Wholeness } from '../ports/images.js';
-import { breathe } from '../model/async.js';
+import { turnsEvery } from '../model/async.js';
 import type { AddressedFile, Resolved } from '../ports/handles.js';
 import type { Chain, Layer, LayerExtent } from '../ports/tools.js';
-import type { Paths } from '../ports/paths.js';
+import type { Paths, SharedFolders } from '../ports/paths.js';
+import type { KnownHeaders } from './known-headers.js';
 import { volumeFacts, rawFacts } from './raw-facts.js';
 
 /** qemu itself has no limit; a deeper chain is a mistake or an attack. */
 export const MAX_CHAIN_LAYERS = 64;
 /** For all layers together: the whole chain is held in memory. */
 export const MAX_CHAIN_SNAPSHOTS = 8192;
+/** Headers of local files are read synchronously: other work gets a turn after this time. */
+const TURN_MS = 2;
 
 export interface ReaderPorts {
   readonly paths: Paths;
   readonly files: Files;
   readonly wholeness: Wholeness;
   readonly foreign: ForeignRules;
+  /** For a reader whose answers are only shown: headers of unchanged files are not read again. */
+  readonly known?: KnownHeaders;
   /** Called for files without an image that are declared as raw by a caller who may change them. */
   onRaw(file: Resolved): void;
+}
+
+interface Following {
+  readonly isKnown?: (last: Layer, layers: number, snapshots: number) => boolean;
+  readonly folders?: SharedFolders | undefined;
 }
 
 /** Reads headers and follows backing chains, inside the roots only. */
@@ -49,7 +59,8 @@ export class ImageReader {
   /** The format that the content claims. */
   detect(file: Resolved): Promise<ImageFormat> {
     if (file.storage === 'volume') return Promise.resolve('raw');
-    return this.ports.files.withBytes(file, detectFormat);
+    const read = () => this.ports.files.withBytes(file, (bytes) => detectFormat(bytes));
+    return this.ports.known?.formats.of(file, '', read) ?? read();
   }
 
   /**
@@ -63,14 +74,16 @@ export class ImageReader {
       await this.#heard(file);
       return rawFacts(file);
     }
-    return this.ports.files.withBytes(file, async (source) => {
-      const bytes = cached(source);
-      const format = await detectFormat(bytes, declared);
-      if (declared !== undefined) await assertDeclared(file, bytes, declared, format);
-      if (format === 'raw') return readContent(bytes);
-      const facts = await READERS[format](bytes);
-      return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
-    });
+    const read = () =>
+      this.ports.files.withBytes(file, async (source) => {
+        const bytes = cached(source);
+        const format = await detectFormat(bytes, declared);
+        if (declared !== undefined) await assertDeclared(file, bytes, declared, format);
+        if (format === 'raw') return readContent(bytes);
+        const facts = await READERS[format](bytes);
+        return { ...facts, findings: [...facts.findings, ...(await otherMarks(bytes, format))] };
+      });
+    return this.ports.known?.facts.of(file, declared ?? '', read) ?? read();
   }
 
   /**
@@ -170,15 +183,16 @@ export class ImageReader {
   /**
    * The same for an open file, which is closed with all others on failure. The chain ends early
    * above a base for which `isKnown` is true; it is called with the last layer, and the numbers of
-   * layers and snapshots so far.
+   * layers and snapshots so far. With `folders` a folder is walked to once.
    */
   async follow(
     file: Resolved,
     format: ImageFormat,
-    isKnown: (last: Layer, layers: number, snapshots: number) => boolean = () => false,
+    { isKnown = () => false, folders }: Following = {},
   ): Promise<Chain> {
     const opened: Resolved[] = [file];
     const { address } = file;
+    const takeTurns = turnsEvery(TURN_MS);
     try {
       const top = await withExtents({ file, format, facts: await this.facts(file, format) }, opened, this.ports);
       const below: Layer[] = [];
@@ -190,7 +204,7 @@ export class ImageReader {
         if (below.length + 1 >= MAX_CHAIN_LAYERS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_LAYERS)} layers`);
         const base = baseOf(address, last.facts.backingFile, last.facts.backingFormat);
-        const backing = await this.ports.paths.named(base, last.file);
+        const backing = await this.ports.paths.named(base, last.file, folders);
         opened.push(backing);
         if (!backing.trusted) throw unsafe(address, `it is backed by ${backing.storedName}, in an untrusted root`);
         if ([top, ...below].some(({ file: seen }) => sameFile(seen, backing)))
@@ -200,8 +214,7 @@ export class ImageReader {
         snapshots += last.facts.snapshots.length;
         if (snapshots > MAX_CHAIN_SNAPSHOTS)
           throw unsafe(address, `its chain has more than ${String(MAX_CHAIN_SNAPSHOTS)} snapshots`);
-        // Headers of local files are read synchronously: other work gets a turn between two layers.
-        await breathe();
+        await takeTurns();
       }
       return [top, ...below];
     } catch (error) {

@@ -99,6 +99,19 @@ function nextTurn(): void {
 }
 
 /**
+ * For work in small steps: gives other work a turn if this work has gone on for so long. More
+ * frequent turns would cost time, too.
+ */
+export function turnsEvery(ms: number): () => Promise<void> {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last < ms) return;
+    await breathe();
+    last = performance.now();
+  };
+}
+
+/**
  * Runs the steps one after the other; between two of them other work gets a turn. Fails with the
  * signal's reason.
  */

@@ -50,6 +50,11 @@ export interface Resolved extends FileRef, FileIdentity, Located {
   readonly allocatedBytes: bigint;
   readonly modifyTimeNs: bigint;
   /**
+   * It changes with every change of the file or of its rights, and nobody can set it; unset where
+   * it may be out of date: on network filesystems, and for storage other than files.
+   */
+  readonly changeTimeNs?: bigint;
+  /**
    * When the file was created, which never changes; unset if its filesystem does not know, and for
    * storage other than files.
    */

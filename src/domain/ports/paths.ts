@@ -26,10 +26,10 @@ export interface Paths {
    */
   source(address: ImageAddress, reading?: 'unread', folders?: SharedFolders): Promise<Resolved>;
   /**
-   * A name found in the header of `from`: absolute, or relative to the folder of `from`. Fails as
-   * `source`.
+   * A name found in the header of `from`: absolute, or relative to the folder of `from`. `folders`
+   * as for `source`. Fails as `source`.
    */
-  named(name: string, from: Resolved): Promise<Resolved>;
+  named(name: string, from: Resolved, folders?: SharedFolders): Promise<Resolved>;
   /**
    * The entry with this name. With `follow` a link in the last component is followed. To change it,
    * it must lie in a writable root; to change the tree, everything below it too. Fails with

@@ -1,13 +1,12 @@
 import { parseAddress, type ImageAddress } from '../model/address.js';
 import type { Caller } from '../access/caller.js';
 import type { PathScope } from '../access/path-scope.js';
-import { breathe } from '../model/async.js';
+import { turnsEvery } from '../model/async.js';
 import { asHostlerError, invalidFields, type HostlerError } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type { ImageInfo } from '../model/image-info.js';
 import { getImageInfo, type InfoPorts, type SharedLooks } from './get-image-info.js';
 import { KnownBases } from '../images/known-bases.js';
-import type { SharedFolders } from '../ports/paths.js';
 import type { ReadCallLimit } from './read-call-limit.js';
 
 export interface BatchSpec {
@@ -27,8 +26,6 @@ export type DescribedOne =
 export interface BatchPorts extends InfoPorts {
   readonly readers: ReadCallLimit;
   readonly scope: PathScope;
-  /** For one call. */
-  readonly shareFolders: () => SharedFolders;
 }
 
 /**
@@ -37,7 +34,7 @@ export interface BatchPorts extends InfoPorts {
  * thousands of snapshots.
  */
 const AT_ONCE = 4;
-/** Time in ms before other work gets a turn; more frequent turns would cost time, too. */
+/** After this time other work gets a turn. */
 const TURN_MS = 2;
 
 /**
@@ -53,15 +50,13 @@ export async function* batchImageInfo(
   const leave = ports.readers.enter(caller.identity);
   const shared: SharedLooks = { folders: ports.shareFolders(), bases: new KnownBases() };
   try {
-    let turn = performance.now();
+    const takeTurns = turnsEvery(TURN_MS);
     for (let at = 0; at < spec.paths.length; at += AT_ONCE) {
       caller.signal.throwIfAborted();
       yield await Promise.all(
         spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, { ports, shared, caller })),
       );
-      if (performance.now() - turn < TURN_MS) continue;
-      await breathe();
-      turn = performance.now();
+      await takeTurns();
     }
   } finally {
     await shared.folders.close();

@@ -12,9 +12,12 @@ import type { KnownBases } from '../images/known-bases.js';
 
 export interface InfoPorts {
   readonly paths: Paths;
-  readonly reader: ImageReader;
+  /** It may show what a header said before, of a file that has not changed. */
+  readonly infoReader: ImageReader;
   readonly imageLocks: ImageLocks;
   readonly touched: TouchedImages;
+  /** For one call. */
+  readonly shareFolders: () => SharedFolders;
 }
 
 export interface InfoSpec {
@@ -28,26 +31,40 @@ export interface InfoSpec {
 /** What the lookups of one call share, so that nothing is read twice within a moment. */
 export interface SharedLooks {
   readonly folders: SharedFolders;
-  readonly bases: KnownBases;
+  readonly bases?: KnownBases;
 }
 
+type Infos = readonly [ImageInfo, ...ImageInfo[]];
+
 /** The facts of an image and, if requested, of every layer below it, nearest first. */
-export async function getImageInfo(
+export async function getImageInfo(spec: InfoSpec, ports: InfoPorts, shared?: SharedLooks): Promise<Infos> {
+  if (shared !== undefined || !spec.backingChain) return look(spec, ports, shared);
+  // The layers of a chain often lie in one folder.
+  const folders = ports.shareFolders();
+  try {
+    return await look(spec, ports, { folders });
+  } finally {
+    await folders.close();
+  }
+}
+
+async function look(
   { address, format, backingChain }: InfoSpec,
   ports: InfoPorts,
-  shared?: SharedLooks,
-): Promise<readonly [ImageInfo, ...ImageInfo[]]> {
-  const { paths, reader } = ports;
+  shared: SharedLooks | undefined,
+): Promise<Infos> {
+  const { paths, infoReader: reader } = ports;
   const opened: Handle[] = [];
   try {
     const file = await paths.source(address, undefined, shared?.folders);
     // Files that an untrusted image names are not looked up.
     if (format !== undefined && backingChain && file.trusted) {
       let known: readonly ImageInfo[] | undefined;
-      const [top, ...layers] = await reader.follow(file, format, (...until) => {
-        known = shared?.bases.below(...until);
+      const isKnown = (...until: Parameters<KnownBases['below']>) => {
+        known = shared?.bases?.below(...until);
         return known !== undefined;
-      });
+      };
+      const [top, ...layers] = await reader.follow(file, format, { isKnown, folders: shared?.folders });
       opened.push(...filesOf([top, ...layers]).map(({ handle }) => handle));
       const parents = file.storage === 'volume' ? await reader.parents(top) : [];
       opened.push(...parents.map((layer) => layer.file.handle));
@@ -57,7 +74,7 @@ export async function getImageInfo(
         ...(await Promise.all(below.map((layer) => describe(layer.file, layer.facts, ports)))),
         ...(known ?? []),
       ] as const;
-      shared?.bases.keep([top, ...layers], infos);
+      shared?.bases?.keep([top, ...layers], infos);
       return infos;
     }
     opened.push(file.handle);
