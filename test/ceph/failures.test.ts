@@ -7,7 +7,7 @@ import { cephCluster } from '../support/servers/ceph.js';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/images/disks.js';
 import { scratchFolder } from '../support/scratch.js';
-import { failure, type Message } from '../support/stranger.js';
+import { CallError, failure, type Message } from '../support/stranger.js';
 import { until } from '../support/until.js';
 
 const MIB = 1024 * 1024;
@@ -170,7 +170,17 @@ keyring = "${scratch.path('wrong.keyring')}"\n[[pools]]\nname = "locked"\ncluste
     await cluster.stopOsd();
     assert.match(String(await ended), /no progress/);
     await cluster.startOsd();
-    await run('CopyImage', { ...slowCopy('rbd:rbd/stalled'), bandwidth_bytes_per_second: undefined, verify: true });
+    const again = { ...slowCopy('rbd:rbd/stalled'), bandwidth_bytes_per_second: undefined, verify: true };
+    // The name stays taken until the removal of the half-made image has got its answer from the OSD.
+    await until(() =>
+      run('CopyImage', again).then(
+        () => true,
+        (error: unknown) => {
+          if (!(error instanceof CallError) || error.reason !== 'PATH_BUSY') throw error;
+          return false;
+        },
+      ),
+    );
     await nothingLeft();
   });
 
