@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { ConfigError, showConfig, type Config } from './adapters/config/config.js';
 import { JournalUnavailable } from './adapters/journal/store.js';
 import { errorText } from './adapters/telemetry/log.js';
+import { keepThreadsSmall } from './adapters/linux/free-memory.js';
 import { endProcess } from './adapters/process/end-process.js';
 import { readVersion } from './protocol/version.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folder.js';
@@ -69,6 +70,7 @@ function whyNot(error: unknown): string {
   return errorText(error) ?? '';
 }
 
+keepThreadsSmall();
 try {
   await main();
 } catch (error) {

@@ -1,7 +1,8 @@
 /**
  * The part of the composition root that works in the background: it removes data that is too old,
- * exceeds a limit, or is no longer used.
+ * exceeds a limit, or is no longer used, and returns memory.
  */
+import { freeMemory } from '../adapters/linux/free-memory.js';
 import { errorText, type Log } from '../adapters/telemetry/log.js';
 import type { RbdBases } from '../adapters/rbd/rbd-bases.js';
 import type { ImageCache } from '../domain/cache/image-cache.js';
@@ -21,11 +22,12 @@ interface BackgroundNeeds {
 
 /**
  * Work that repeats while the daemon serves: expiry of resume entries, of bases and of files set
- * aside in the cache. The caller starts it; it stops with the daemon.
+ * aside in the cache; memory that is free. The caller starts it; it stops with the daemon.
  */
 export function backgroundWork(resources: Resources, needs: BackgroundNeeds): readonly { start(): void }[] {
   const { log } = resources;
   return [
+    freeMemory(),
     expiry(resources, needs),
     hourly('bases cannot be looked at', log, () => expireBases(resources, needs)),
     hourly('what was set aside in the cache cannot be looked at', log, () => discardSetAside(resources, needs)),
