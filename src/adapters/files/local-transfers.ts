@@ -1,16 +1,20 @@
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { ImageAddress } from '../../domain/model/address.js';
-import type { FileDigest, FileReader, FileWriter, Transfers } from '../../domain/ports/transfers.js';
+import type { EarlyDisk, FileDigest, FileReader, FileWriter, Transfers } from '../../domain/ports/transfers.js';
 import { ThreadedDigest } from '../../file-io/file-digest.js';
+import { closeAll } from '../linux/close-all.js';
 import { systemError } from '../linux/errno.js';
+import { hintExtentSize } from '../linux/extent-size.js';
+import { EarlyDiskThread } from './early-disk.js';
 import { GuardedFile, guardOf } from './guarded-file.js';
 import type { ChecksumAlgorithm } from '../../domain/model/checksum.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Entry, FileRef } from '../../domain/ports/handles.js';
 
 const NEW_FILE_MODE = 0o600;
-const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+const EXTENT_BYTES = 1 << 20;
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC } = constants;
 
 /** Opens the sources and targets of transfers. */
 export class LocalTransfers implements Transfers {
@@ -34,6 +38,35 @@ export class LocalTransfers implements Transfers {
       return new ThreadedDigest(file, { algorithm, wrapError: (error) => systemError(error, address), letGo, inTime });
     } catch (error) {
       throw systemError(error, address);
+    }
+  }
+
+  async earlyDisk(
+    file: FileRef,
+    disk: FileRef,
+    address: ImageAddress,
+    room: (bytes: bigint) => Promise<void>,
+  ): Promise<EarlyDisk> {
+    const { inTime } = guardOf(file, address);
+    const opened = (ref: FileRef, flags: number) =>
+      inTime(
+        () => open(procPath(ref), flags | O_NOFOLLOW, NEW_FILE_MODE),
+        (late) => late.close(),
+      );
+    const files: FileHandle[] = [];
+    try {
+      const from = await opened(file, O_RDONLY | O_CREAT);
+      files.push(from);
+      const to = await opened(disk, O_RDWR | O_CREAT | O_TRUNC);
+      files.push(to);
+      // As qemu-img asks for, so that the disk is not scattered.
+      await inTime(() => hintExtentSize(to.fd, EXTENT_BYTES));
+      // The writer of the file that arrives gets the same error from its own calls.
+      const letGo = (closed: Promise<void>) => inTime(() => closed).catch(() => undefined);
+      return new EarlyDiskThread({ from, to, room, letGo, look: () => inTime(() => to.stat()) });
+    } catch (error) {
+      await closeAll(files);
+      throw systemError(error, address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
   }
 

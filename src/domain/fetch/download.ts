@@ -10,6 +10,7 @@ import { checksumText, type ExpectedChecksum } from '../model/checksum.js';
 import type { Rate } from '../transfer/pace.js';
 import type { SourceSpec } from '../model/image-source.js';
 import type { StagingFile } from '../ports/targets.js';
+import type { Follower } from '../ports/transfers.js';
 import type { FetchTransferPorts } from './transfer-spec.js';
 
 export type BringPorts = TakeFilePorts & FetchTransferPorts & { readonly sources: Sources };
@@ -20,6 +21,8 @@ export interface BringSpec {
   readonly checksum?: ExpectedChecksum;
   /** Unset: no limit. */
   readonly rate?: Rate;
+  /** Hears what arrives by a transfer; a file of this host is taken at once. */
+  readonly follower?: Follower;
 }
 
 /** The received file, and what the source reported about it. */
@@ -36,7 +39,7 @@ export interface Downloaded {
  * before the transfer.
  */
 export async function download(
-  { source, target, checksum: asked, rate }: BringSpec,
+  { source, target, checksum: asked, rate, follower }: BringSpec,
   file: StagingFile,
   checkpoint: Checkpoint | undefined,
   limits: { readonly maxBytes: bigint; readonly assertFacts: (facts: SourceFacts) => void },
@@ -63,6 +66,7 @@ export async function download(
   const spec = {
     ...{ target, what, checksum, maxBytes, guarded: isGuarded(run.secrets) },
     ...(rate === undefined ? {} : { rate }),
+    ...(follower === undefined ? {} : { follower }),
     ...(facts.lengthBytes === undefined ? {} : { lengthBytes: facts.lengthBytes }),
   };
   const transfer = new Transfer(remote, file, spec, run, ports);

@@ -1,9 +1,10 @@
 import type { Run } from '../operations/verb.js';
-import type { StagedImage } from '../ports/targets.js';
+import type { ResolvedTarget, StagedImage } from '../ports/targets.js';
 import { download, type BringSpec, type Downloaded } from './download.js';
 import type { FetchSpec } from './fetch-spec.js';
 import { makeImage, type MadeImage, type MakePorts } from './make-image.js';
 import { sourceText } from './source.js';
+import { EarlyConversion } from './early-conversion.js';
 import { assertAnnouncedSize } from './validate-foreign.js';
 
 /** A received image in its private folder, not yet sealed. */
@@ -27,9 +28,23 @@ export async function fetchTo(spec: FetchToSpec, run: Run, ports: MakePorts): Pr
     maxBytes: ports.rules.maxBytes,
     assertFacts: assertAnnouncedSize(spec.maxSizeBytes, sourceText(spec.source)),
   };
-  const downloaded = await download(spec, part.aside, checkpoint, limits, run, ports);
-  const image = await makeImage(part, run.target(spec.target), withFormat(spec, downloaded), run, ports);
-  return { part, downloaded, image };
+  const target = run.target(spec.target);
+  const early = canBeEarly(spec, target) ? await EarlyConversion.begin(part, target, run, ports) : undefined;
+  try {
+    const follower = early?.disk;
+    const bring = follower === undefined ? spec : { ...spec, follower };
+    const downloaded = await download(bring, part.aside, checkpoint, limits, run, ports);
+    const image = await makeImage(part, target, { ...withFormat(spec, downloaded), early }, run, ports);
+    return { part, downloaded, image };
+  } finally {
+    await early?.close();
+  }
+}
+
+/** Whether the image may be one whose disk can be written while it arrives. */
+function canBeEarly({ source, sourceFormat = 'qcow2', format, archiveMember }: FetchToSpec, target: ResolvedTarget) {
+  const mayBeQcow2 = source.kind !== 'file' && sourceFormat === 'qcow2' && archiveMember === undefined;
+  return mayBeQcow2 && format === 'raw' && target.storage === 'file';
 }
 
 /**

@@ -6,6 +6,7 @@ import type { ImageFacts } from '../model/image-info.js';
 import { OPENS, opened } from '../images/unlocked.js';
 import type { Run } from '../operations/verb.js';
 import type { BringPorts } from './download.js';
+import type { EarlyConversion } from './early-conversion.js';
 import { takeMember, type ArchivePorts } from './archive-member.js';
 import { expand, type ExpandPorts } from './expand.js';
 import { validateForeign, type JudgePorts } from './validate-foreign.js';
@@ -32,6 +33,8 @@ interface MakeSpec extends Layout {
   readonly maxSizeBytes?: bigint;
   /** The file to take from a received archive; unset: the received file is the image. */
   readonly archiveMember?: string;
+  /** Follows the received file. */
+  readonly early?: EarlyConversion | undefined;
 }
 
 /**
@@ -45,7 +48,7 @@ export async function makeImage(
   run: Run,
   ports: MakePorts,
 ): Promise<MadeImage> {
-  const { format, sourceFormat, maxSizeBytes, archiveMember } = spec;
+  const { format, sourceFormat, maxSizeBytes, archiveMember, early } = spec;
   const layout = layoutOf(spec);
   const { maxBytes } = ports.rules;
   const expanded = await expand(part.aside, part, target.address, maxBytes, run, ports);
@@ -75,6 +78,12 @@ export async function makeImage(
     await part.adopt(file.name);
     return { format: image.format, kept: image.facts };
   }
+  const isReceived = file.name === part.aside.name && image.format === 'qcow2' && image.opens === undefined;
+  const readBytes = isReceived ? await early?.readBytes(image.facts) : undefined;
+  if (readBytes !== undefined)
+    return { format: wanted, converted: { readBytes, wholeBytes: image.facts.virtualSizeBytes } };
+  // The tool writes the part's file.
+  await early?.close();
   return {
     format: wanted,
     converted: await convertLayer(image, part, target, { ...layout, format: wanted }, run, ports),

@@ -1,6 +1,6 @@
 import type { ImageAddress } from '../model/address.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
-import type { Transfers } from '../ports/transfers.js';
+import type { Follower, Transfers } from '../ports/transfers.js';
 import type { TransferRules } from '../ports/sources.js';
 import type { Rate } from '../transfer/pace.js';
 import type { Clock } from '../ports/images.js';
@@ -19,6 +19,8 @@ export interface TransferSpec {
   readonly guarded: boolean;
   /** Unset: no limit. */
   readonly rate?: Rate;
+  /** Hears what has arrived. */
+  readonly follower?: Follower;
 }
 
 export interface FetchTransferPorts {
@@ -40,3 +42,15 @@ export interface Transferred {
 
 /** Failures that a retry may fix. */
 export const TRANSPORT: readonly Reason[] = ['SOURCE_UNAVAILABLE', 'STALLED'];
+
+/** Tells each of them. */
+export function allOf(...followers: readonly (Follower | undefined)[]): Follower {
+  return {
+    reach: (offset) => {
+      for (const each of followers) each?.reach(offset);
+    },
+    restart: () => {
+      for (const each of followers) each?.restart();
+    },
+  };
+}

@@ -2,7 +2,7 @@ import { HostlerError, asHostlerError } from '../model/errors.js';
 import type { Checkpoint } from '../operations/recovery/resume-entries.js';
 import { storeError } from '../operations/record.js';
 import type { Run } from '../operations/verb.js';
-import type { FileDigest, FileWriter } from '../ports/transfers.js';
+import type { FileDigest, FileWriter, Follower } from '../ports/transfers.js';
 import { orAborted, sleepOrAborted } from '../model/async.js';
 import { Checkpoints, positionOf, type Position } from '../transfer/checkpoints.js';
 import type { SourceAnswer, RemoteFile } from '../ports/sources.js';
@@ -14,7 +14,7 @@ import { assertWithin, endedEarly, noEnd, otherContent, otherLength, tooMuch, un
 import { withoutWebPage } from './web-page.js';
 import type { ExpectedChecksum } from '../model/checksum.js';
 import type { StagingFile } from '../ports/targets.js';
-import { type TransferSpec, type FetchTransferPorts, type Transferred, TRANSPORT } from './transfer-spec.js';
+import { type TransferSpec, type FetchTransferPorts, type Transferred, allOf, TRANSPORT } from './transfer-spec.js';
 
 /**
  * Less than this beyond the best attempt does not count as progress: otherwise a byte now and then
@@ -27,6 +27,7 @@ const SHOW_MS = 200;
 interface OpenPart {
   readonly writer: FileWriter;
   readonly digest: FileDigest;
+  readonly followers: Follower;
 }
 
 /**
@@ -81,7 +82,7 @@ export class Transfer {
     try {
       const digest = await transfers.digest(this.file, target, checksum?.algorithm ?? 'sha256');
       try {
-        return await this.#download({ writer, digest }, checkpoint);
+        return await this.#download({ writer, digest, followers: allOf(digest, this.spec.follower) }, checkpoint);
       } finally {
         await digest.close();
       }
@@ -102,7 +103,7 @@ export class Transfer {
   }
 
   /** Data of an earlier attempt is hashed again from disk while the rest arrives. */
-  async #takeUp({ writer, digest }: OpenPart, checkpoint: Checkpoint | undefined): Promise<void> {
+  async #takeUp({ writer, followers }: OpenPart, checkpoint: Checkpoint | undefined): Promise<void> {
     if (checkpoint !== undefined) this.#position = positionOf(checkpoint);
     const { offset } = this.#position;
     if (offset > 0n && (await writer.read(offset - 1n, 1)).length === 0) this.#position = { offset: 0n };
@@ -112,7 +113,7 @@ export class Transfer {
     const { operationId } = this.#position;
     this.#outdated =
       checkpoint !== undefined && operationId !== this.run.operationId && this.spec.checksum === undefined;
-    digest.reach(this.#position.offset);
+    followers.reach(this.#position.offset);
     await this.file.truncate(this.#position.offset);
     this.run.phase('DOWNLOADING');
   }
@@ -202,7 +203,7 @@ export class Transfer {
     turn: 'first' | 'next',
   ): Promise<'end' | 'more'> {
     await this.run.step('request');
-    const { writer, digest } = part;
+    const { writer, followers } = part;
     const { what, maxBytes, checksum } = this.spec;
     const signal = AbortSignal.any([this.run.signal, watch.signal]);
     const answer = await watch.waitFor(this.remote.read(this.#position, signal));
@@ -235,14 +236,14 @@ export class Transfer {
         shownAt = performance.now();
         count();
         assertWithin(this.#position.offset, maxBytes, what);
-        digest.reach(sink.writtenBytes);
+        followers.reach(sink.writtenBytes);
         if (this.#canGoOn()) checkpoints.reached({ ...this.#position, offset: sink.writtenBytes });
         this.#show();
       }
     } finally {
       count();
       await sink.flush();
-      digest.reach(sink.writtenBytes);
+      followers.reach(sink.writtenBytes);
       this.#zeroBytes += sink.zeroBytes;
       this.#show();
     }
@@ -348,14 +349,14 @@ export class Transfer {
     );
   }
 
-  async #startOver({ digest }: OpenPart, checkpoints: Checkpoints, why: string): Promise<void> {
+  async #startOver({ followers }: OpenPart, checkpoints: Checkpoints, why: string): Promise<void> {
     await checkpoints.restart();
     if (this.#position.offset > 0n)
       this.run.warn({ reason: 'TRANSFER_RESTARTED', message: `${this.spec.what}: ${why}; it begins again` });
     this.#position = { offset: 0n };
     [this.#resumed, this.#unproved, this.#outdated] = [false, false, false];
     this.#zeroBytes = 0n;
-    digest.restart();
+    followers.restart();
     await this.file.truncate(0n);
   }
 

@@ -27,18 +27,47 @@ export interface FileWriter {
   close(): Promise<void>;
 }
 
-/** Hashes a file in order while it is written or read. */
-export interface FileDigest {
-  readonly algorithm: ChecksumAlgorithm;
+/** Hears how much of a file is there while it arrives. */
+export interface Follower {
   /** Everything before this offset is available. */
   reach(offset: bigint): void;
+  /** The file begins anew. */
+  restart(): void;
+}
+
+/** Hashes a file in order while it is written or read. */
+export interface FileDigest extends Follower {
+  readonly algorithm: ChecksumAlgorithm;
   /** From the last reached offset to this one are zeros, which are not read. */
   skip(offset: bigint): void;
-  /** Starts again: everything is written anew. */
-  restart(): void;
   /** The digest of everything before the last reached offset; call it once. Fails with IO_ERROR. */
   digest(): Promise<string>;
   close(): Promise<void>;
+}
+
+/**
+ * The guest's disk of a qcow2 as a raw file, which is written while the qcow2 arrives: data as soon
+ * as a table has named it.
+ */
+export interface EarlyDisk extends Follower {
+  /**
+   * The complete disk, not yet durable. Or why it has to be made of the complete image instead: it
+   * is small, no plain qcow2, not as qemu wants it, or there was trouble, which a tool meets again
+   * and can tell. The file is empty then. Fails with ROOT_STALLED.
+   */
+  end(): Promise<EarlyDiskResult | GivenUp>;
+  /** Without `end` the file is empty then. */
+  close(): Promise<void>;
+}
+
+export interface GivenUp {
+  readonly gaveUp: string;
+}
+
+export interface EarlyDiskResult {
+  readonly virtualSizeBytes: bigint;
+  /** Bytes of the disk that the image has, also those that are zeros. */
+  readonly dataBytes: bigint;
 }
 
 /** Opens the sources and targets of transfers. */
@@ -49,6 +78,18 @@ export interface Transfers {
   writer(part: FileRef, address: ImageAddress): Promise<FileWriter>;
   /** Of a file that is being created. */
   digest(part: FileRef, address: ImageAddress, algorithm: ChecksumAlgorithm): Promise<FileDigest>;
+  /**
+   * @param file the qcow2 that arrives
+   * @param disk becomes the raw file
+   * @param room called before this many bytes in all are written; an error ends the attempt. Fails
+   * as `writer`.
+   */
+  earlyDisk(
+    file: FileRef,
+    disk: FileRef,
+    address: ImageAddress,
+    room: (bytes: bigint) => Promise<void>,
+  ): Promise<EarlyDisk>;
   /** Of a file that is read, from an offset on. Fails as `reader`. */
   follow(file: Entry, algorithm: ChecksumAlgorithm, start: bigint): Promise<FileDigest>;
 }
