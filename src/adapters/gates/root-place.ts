@@ -29,6 +29,8 @@ export class RootPlace {
   #held: Held;
   #lookedAt = performance.now();
   #following: Promise<void> | undefined;
+  /** It was where it is held, and nothing but the work that found that has run since. */
+  #isHeldNow = false;
 
   private constructor(
     private readonly realPath: string,
@@ -76,8 +78,14 @@ export class RootPlace {
   /** Call it before each walk from the handle. Fails with ROOT_UNAVAILABLE. */
   follow(): void | Promise<void> {
     if (!this.isLocal()) return this.#ask();
+    if (this.#isHeldNow) return;
     try {
-      if (this.#isHeld(statSync(this.realPath, { bigint: true }))) return;
+      if (this.#isHeld(statSync(this.realPath, { bigint: true }))) {
+        this.#isHeldNow = true;
+        // After the synchronous walks that follow directly, as those of a chain; before any event.
+        process.nextTick(() => (this.#isHeldNow = false));
+        return;
+      }
     } catch (error) {
       throw this.#gone(error);
     }

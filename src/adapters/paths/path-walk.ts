@@ -94,7 +94,7 @@ export class PathWalk {
    */
   place(): Promise<Place> {
     return this.#toLast(async (name) => {
-      const realPath = this.#realPath(name);
+      const realPath = this.#at;
       // The root's own handle is shared and stays open.
       const folder =
         this.#stack.length === 1
@@ -113,7 +113,7 @@ export class PathWalk {
       const { gate } = this.root;
       const handle = await RootedHandle.leaf(this.#current(), name, gate);
       const stat = await statOrClose(handle);
-      if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#realPath(name) };
+      if (!follow || !stat.isSymbolicLink()) return { root: this.root, handle, stat, realPath: this.#at };
       await handle.close();
       // The link may lead upwards, which needs a walk through every folder.
       if (this.#lent !== undefined) await this.#walkAll(name);
@@ -122,7 +122,9 @@ export class PathWalk {
     });
   }
 
-  /** Walks to the last component and follows links until `end` returns a result. */
+  /**
+   * Walks to the last component and follows links until `end` returns a result; `#at` is its path.
+   */
   async #toLast<T>(end: (name: string) => Promise<T | undefined>): Promise<T> {
     try {
       this.#assertOwnName(this.root.realPath, this.root.identity);

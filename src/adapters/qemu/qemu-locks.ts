@@ -1,12 +1,12 @@
 import { lstat, readFile, stat } from 'node:fs/promises';
-import type { ImageLocks } from '../../domain/ports/images.js';
+import type { ImageLocks, LockedFile } from '../../domain/ports/images.js';
 import { errnoOf } from '../linux/errno.js';
 import { asked } from '../gates/handles.js';
 import { holderOf } from './holders.js';
 import type { FirstLock, LockQuery } from '../gates/lock-query.js';
 import { mountOf, readMounts, type Mount } from '../linux/mounts.js';
 import { procPath } from '../linux/proc-path.js';
-import type { FileIdentity, FileRef } from '../../domain/ports/handles.js';
+import type { FileRef } from '../../domain/ports/handles.js';
 
 /**
  * qemu locks single bytes of an image (block/file-posix.c): byte 100 + n means that permission n is
@@ -126,9 +126,6 @@ export class QemuLocks implements ImageLocks {
     return this.#latest;
   }
 }
-
-/** A file with its identity if known; otherwise its identity is read. */
-type LockedFile = FileRef & Partial<FileIdentity>;
 
 /** The mount table, read once and only if needed. */
 function deferredMounts(): () => Promise<Mount[]> {

@@ -1,6 +1,6 @@
 import type { Missing } from '../model/image-info.js';
 import type { ImageFormat } from '../model/image-format.js';
-import type { Handle, FileRef, FileIdentity, Resolved, Fingerprint, AddressedFile } from './handles.js';
+import type { Handle, FileRef, FileIdentity, Resolved, Fingerprint, AddressedFile, StorageKind } from './handles.js';
 import type { NotDurable, ResolvedTarget } from './targets.js';
 import type { ByteRange } from './changes.js';
 
@@ -67,6 +67,9 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/** A file with its identity and kind if they are known; otherwise the file is asked for them. */
+export type LockedFile = FileRef & Partial<FileIdentity> & { readonly storage?: StorageKind };
+
 /** Which processes hold an image through qemu's byte locks. */
 export interface ImageLocks {
   /**
@@ -74,10 +77,7 @@ export interface ImageLocks {
    * costs about 13 ms (the kernel blocks all locking for it), so a caller that only displays it
    * gets the state of the last 100 ms.
    */
-  holds(
-    files: readonly (FileRef & Partial<FileIdentity>)[],
-    age?: 'now' | 'shown',
-  ): Promise<readonly ('none' | 'reader' | 'writer')[]>;
+  holds(files: readonly LockedFile[], age?: 'now' | 'shown'): Promise<readonly ('none' | 'reader' | 'writer')[]>;
   /** The process that holds a file, if it can be determined. */
   holder(file: FileRef): Promise<number | undefined>;
 }

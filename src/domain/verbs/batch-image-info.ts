@@ -51,10 +51,11 @@ export async function* batchImageInfo(
   const shared: SharedLooks = { folders: ports.shareFolders(), bases: new KnownBases() };
   try {
     const takeTurns = turnsEvery(TURN_MS);
-    for (let at = 0; at < spec.paths.length; at += AT_ONCE) {
+    // The first chain is read alone: others may share its bases, which are then known.
+    for (let at = 0, next = spec.backingChain ? 1 : AT_ONCE; at < spec.paths.length; at = next, next += AT_ONCE) {
       caller.signal.throwIfAborted();
       yield await Promise.all(
-        spec.paths.slice(at, at + AT_ONCE).map((path) => describeOne(path, spec, { ports, shared, caller })),
+        spec.paths.slice(at, next).map((path) => describeOne(path, spec, { ports, shared, caller })),
       );
       await takeTurns();
     }

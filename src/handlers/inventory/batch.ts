@@ -14,6 +14,10 @@ export type BatchHandlerPorts = BatchPorts;
 const [MAX_RESULTS, MAX_BYTES] = [128, 256 * 1024];
 /** Limit of one result, so that its message is far below what clients accept. */
 const MAX_RESULT_BYTES = 1024 * 1024;
+/** Longer results are measured. */
+const MUCH_BYTES = 16 * 1024;
+/** Of an image's fields but the texts of any length, and of a character. */
+const [OTHER_FIELDS_BYTES, UTF8_BYTES] = [512, 3];
 
 /** BatchGetImageInfo: parse, one domain call, results collected into messages. */
 export function batchHandler(ports: BatchHandlerPorts): ServerStream<unknown, BatchGetImageInfoResponse> {
@@ -33,10 +37,32 @@ export function batchHandler(ports: BatchHandlerPorts): ServerStream<unknown, Ba
   };
 }
 
+/** With its length in bytes, or with more than that where more does not matter. */
 function measured(index: number, described: DescribedOne): readonly [ImageDescription, number] {
   const result = resultOf(index, described);
+  const most = mostBytes(described);
+  if (most < MUCH_BYTES) return [result, most];
   const { length } = ImageDescription.encode(result).finish();
   return length <= MAX_RESULT_BYTES ? [result, length] : measured(index, { error: tooLong(length) });
+}
+
+/** Not less than its length; a result is not encoded for this, which would be done twice then. */
+function mostBytes({ images }: DescribedOne): number {
+  if (images === undefined) return MUCH_BYTES;
+  let most = 0;
+  for (const {
+    address,
+    backingFile = '',
+    fullBackingFile = '',
+    backingFormat = '',
+    dataFile = '',
+    ...info
+  } of images) {
+    if (info.snapshots.length > 0 || info.findings.length > 0) return MUCH_BYTES;
+    const texts = address.length + 2 * backingFile.length + fullBackingFile.length + backingFormat.length;
+    most += OTHER_FIELDS_BYTES + UTF8_BYTES * (texts + dataFile.length);
+  }
+  return most;
 }
 
 function resultOf(index: number, { images, error }: DescribedOne): ImageDescription {
