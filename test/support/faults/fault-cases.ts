@@ -45,14 +45,16 @@ export async function serveStock(stock: string): Promise<{ readonly url: string;
 }
 
 /**
- * `disk.raw`, `disk.qcow2` with the same content, `base.qcow2` with other content, `overlay.qcow2`
- * of `disk.raw`'s size.
+ * `disk.raw`, `disk.qcow2` and the larger `large.qcow2` with the same content, `base.qcow2` with
+ * other content, `overlay.qcow2` of `disk.raw`'s size.
  */
 export async function fillStock(stock: string): Promise<void> {
   const disk = Buffer.alloc(SIZE);
   CONTENT.copy(disk, 65_536);
   await writeFile(join(stock, 'disk.raw'), disk);
   await sh('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', join(stock, 'disk.raw'), join(stock, 'disk.qcow2'));
+  const large = ['-f', 'raw', '-O', 'qcow2', '-o', 'cluster_size=2M'];
+  await sh('qemu-img', 'convert', ...large, join(stock, 'disk.raw'), join(stock, 'large.qcow2'));
   await sh('qemu-img', 'create', '-q', '-f', 'qcow2', join(stock, 'empty.qcow2'), String(SIZE));
   await copyFile(join(stock, 'disk.qcow2'), join(stock, 'snapshots.qcow2'));
   await sh('qemu-img', 'snapshot', '-c', 'one', join(stock, 'snapshots.qcow2'));
@@ -192,6 +194,12 @@ export function faultCases({ daemon, disk, stock, url }: Bench): FaultCase[] {
       name: 'FetchImage',
       prepare: nothing,
       call: () => run('FetchImage', { source: source('disk.qcow2'), target: at('new'), target_format: 'raw' }),
+      ...made('new'),
+    },
+    {
+      name: 'FetchImage of a file that is converted while it arrives',
+      prepare: nothing,
+      call: () => run('FetchImage', { source: source('large.qcow2'), target: at('new'), target_format: 'raw' }),
       ...made('new'),
     },
     {
