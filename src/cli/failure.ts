@@ -115,9 +115,13 @@ export function explain(failure: Failure, names?: Names): string {
   if (isOwnReason(reason)) return [`hostler: ${failure.message}`, adviceOf(reason) ?? []].flat().join('\n  ');
   const message = messageOf(failure, names);
   const name = reason ?? status[failure.code] ?? String(failure.code);
-  const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${REASONS[reason].advice}`;
+  const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${inWordsOf(names, REASONS[reason].advice)}`;
   const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;
   return `hostler: ${message} [${name}]${stderr}${advice}`;
+}
+
+function inWordsOf(names: Names | undefined, text: string): string {
+  return names?.text(text) ?? text;
 }
 
 function messageOf({ message, violations }: Failure, names: Names | undefined): string {

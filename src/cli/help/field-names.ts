@@ -63,9 +63,13 @@ export function nameOfField(field: string, command: Command): string {
   return field;
 }
 
-/** The same for each field name of several words in a sentence. */
+/** The same for each field name in a sentence: of several words, or in quotes of code. */
 export function namesInText(text: string, command: Command): string {
-  return text.replaceAll(/\b[a-z]+(?:_[a-z]+)+\b/g, (word) => nameOfField(word, command));
+  return text.replaceAll(/`([a-z_]+)`|\b[a-z]+(?:_[a-z]+)+\b/g, (word, quoted: string | undefined) => {
+    const field = quoted ?? word;
+    const name = nameOfField(field, command);
+    return name === field ? word : name;
+  });
 }
 
 function has(command: Command, name: string): boolean {

@@ -107,6 +107,9 @@ describe('fields in the words of the command line', () => {
       namesInText('exactly one of operation_id and labels', find('ops cancel')),
       'exactly one of <id> and labels',
     );
+    const advice = 'Set `recursive`, or `allow_dependants`.';
+    assert.equal(namesInText(advice, find('rmdir')), 'Set --recursive, or `allow_dependants`.');
+    assert.equal(namesInText(advice, find('image rm')), 'Set `recursive`, or --allow-dependants.');
   });
 
   it('the table has only fields of the contract and names of commands', () => {
