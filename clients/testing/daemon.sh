@@ -8,6 +8,7 @@
 #   pki/           ca.pem; client.pem and client.key of a caller with the role operator; viewer.pem
 #                  and viewer.key of one that may only look; other/ca.pem of an authority that nobody
 #                  trusts; stranger.pem and stranger.key of a caller without a role
+#   audit.log      the daemon's audit log
 #   www/           what http://127.0.0.1:WWW/ serves
 # The line: {"folder", "root", "socket", "tls", "wrong_name", "www"}; tls is HOST:PORT with mutual TLS,
 # and wrong_name another host and port whose certificate has the name of somebody else.
@@ -56,6 +57,8 @@ name = "uri:spiffe://example.org/viewer"
 role = "viewer"
 [[roots]]
 path = "$4"
+[audit]
+file = "$folder/audit.log"
 TOML
 }
 config s "$tls" server "$folder/images"

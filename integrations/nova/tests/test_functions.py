@@ -222,6 +222,37 @@ def test_file_open(folder: Path) -> None:
         mitaka.file_open("/etc/hostler-nova", "a")
 
 
+def test_a_long_file_is_read_with_few_calls(daemon: Any, folder: Path) -> None:
+    path = folder / "snapshot"
+    content = os.urandom(3_000_000)
+    path.write_bytes(content)
+    log = daemon.folder / "audit.log"
+    before = log.stat().st_size
+    with mitaka.file_open(str(path), "rb") as file:
+        pieces = [file.read(65_536)]
+        for piece in iter(lambda: file.read(65_536), b""):
+            pieces.append(piece)
+        assert b"".join(pieces) == content
+        with path.open("ab") as more:
+            more.write(b"more")
+        assert file.read() == b"more"
+        file.seek(1_000_000)
+        assert file.read() == content[1_000_000:] + b"more"
+    with log.open() as lines:
+        lines.seek(before)
+        assert len([line for line in lines if "ReadFile" in line]) < 10
+
+
+def test_a_long_file_is_read_over_a_restart(daemon: Any, folder: Path) -> None:
+    path = folder / "snapshot"
+    content = os.urandom(8_000_000)
+    path.write_bytes(content)
+    with mitaka.file_open(str(path), "rb") as file:
+        first = file.read(1_000_000)
+        daemon.order("kill")
+        assert first + file.read() == content
+
+
 def test_chown(folder: Path) -> None:
     (folder / "file").write_bytes(b"")
     if os.geteuid() != 0:

@@ -44,12 +44,13 @@ def uses_h2() -> bool:
     return chosen == "h2" or (chosen == "auto" and eventlet_is_in_force())
 
 
-def client(*, h2: bool | None = None) -> hostler.Client:
-    """Return the client for what nova.conf says now; h2 wins over its transport."""
+def client(*, h2: bool | None = None, address: str = "") -> hostler.Client:
+    """Return the client for what nova.conf says now; h2 and address win over it."""
     h2 = uses_h2() if h2 is None else h2
     options = CONF.hostler
+    address = address or options.address
     key = (
-        options.address,
+        address,
         options.tls_ca,
         options.tls_cert,
         options.tls_key,
@@ -58,11 +59,17 @@ def client(*, h2: bool | None = None) -> hostler.Client:
     )
     with _lock:
         if key not in _clients:
-            _clients[key] = connect(h2=h2)
+            _clients[key] = connect(address, h2=h2)
         return _clients[key]
 
 
-def connect(*, h2: bool) -> hostler.Client:
+def client_of(host: str) -> hostler.Client:
+    """Return a client for the daemon of another compute host."""
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return client(address=CONF.hostler.remote_address.replace("{host}", host))
+
+
+def connect(address: str, *, h2: bool) -> hostler.Client:
     """Make a client; raises ConfigurationError for mistakes in nova.conf."""
     options = CONF.hostler
     files = (options.tls_ca, options.tls_cert, options.tls_key)
@@ -72,8 +79,9 @@ def connect(*, h2: bool) -> hostler.Client:
         )
     more: dict[str, Any] = {"channel": H2Channel} if h2 else {}
     return hostler.Client(
-        options.address,
-        tls=hostler.Tls(*files) if any(files) else None,
+        address,
+        # With a Unix socket for this host they are for the other ones.
+        tls=hostler.Tls(*files) if any(files) and not address.startswith("unix:") else None,
         retry=hostler.Retry(first_delay=0.5, longest_delay=LONGEST_WAIT, patience=options.patience),
         **more,
     )

@@ -13,8 +13,8 @@ OPTIONS = [
         default="unix:///run/hostler/hostler.sock",
         help="Where hostlerd of this host answers: unix:///PATH or tcp://HOST:PORT.",
     ),
-    cfg.StrOpt("tls_ca", help="With tcp: the authorities that may sign hostlerd's certificate."),
-    cfg.StrOpt("tls_cert", help="With tcp: the certificate of this host's Nova."),
+    cfg.StrOpt("tls_ca", help="For tcp: the authorities that may sign hostlerd's certificate."),
+    cfg.StrOpt("tls_cert", help="For tcp: the certificate of this host's Nova."),
     cfg.StrOpt("tls_key", help="With tcp: the key of tls_cert."),
     cfg.BoolOpt(
         "fallback",
@@ -38,6 +38,12 @@ OPTIONS = [
         default=False,
         help="The other compute hosts run hostlerd, and images are copied between the two. "
         "False: they are copied by ssh.",
+    ),
+    cfg.StrOpt(
+        "remote_address",
+        help="Where hostlerd of another compute host answers, such as tcp://{host}:16520, with "
+        "{host} for its address. It makes and removes files and folders there, with the "
+        "certificate of tls_cert. Unset: that is done by ssh or rsync.",
     ),
 ]
 

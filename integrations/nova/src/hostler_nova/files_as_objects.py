@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tempfile
 from typing import IO, Any
 
+import hostler
 from hostler import v1
 
 from hostler_nova import files
@@ -19,17 +21,19 @@ MODES = ("r", "w", "a")
 
 
 class ReadableFile(io.RawIOBase):
-    """A file that is read in pieces, from any place."""
+    """A file that is read from any place: a piece with a call, and what follows with one more."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._offset = 0
+        self._stream: Stream | None = None
         with as_nova(Work.FILE, path):
             facts = ask(client().file.stat_file, v1.StatFileRequest(path=path))
         if not facts.exists:
             raise FileNotFoundError(2, os.strerror(2), path)
         files.read(path, 0, 1)  # Whether it may be read is found now, as open() does.
         self._size = facts.size_bytes
+        self._expected = -1
         self.name = path
 
     def readable(self) -> bool:
@@ -54,10 +58,61 @@ class ReadableFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer; 0: the end."""
-        data = files.read(self._path, self._offset, len(buffer))
+        data = self._read(len(buffer))
         buffer[: len(data)] = data
         self._offset += len(data)
+        self._expected = self._offset
         return len(data)
+
+    def readall(self) -> bytes:
+        """Read all that is left, with one call."""
+        data = files.read(self._path, self._offset)
+        self._offset += len(data)
+        return data
+
+    def close(self) -> None:
+        """End the call that is under way."""
+        self._leave()
+        super().close()
+
+    def _read(self, length: int) -> bytes:
+        if self._offset != self._expected:
+            self._leave()
+            return files.read(self._path, self._offset, length)
+        if self._stream is None:
+            self._stream = Stream(self._path, self._offset)
+        data = self._stream.read(length)
+        if data is not None:
+            return data
+        # A broken call, or the end: what is there now is read anew.
+        self._leave()
+        return files.read(self._path, self._offset, length)
+
+    def _leave(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
+
+class Stream:
+    """A call that reads a file from an offset to its end."""
+
+    def __init__(self, path: str, offset: int) -> None:
+        request = v1.ReadFileRequest(path=path, offset=offset)
+        self._answers = client().file.read_file(request)
+        self._rest = b""
+
+    def read(self, length: int) -> bytes | None:
+        """Return at most so many bytes; None: the call has ended."""
+        if not self._rest:
+            with contextlib.suppress(hostler.HostlerError, StopIteration):
+                self._rest = next(self._answers).data
+        data, self._rest = self._rest[:length], self._rest[length:]
+        return data or None
+
+    def close(self) -> None:
+        """End the call."""
+        self._answers.close()
 
 
 class ReplacedFile(io.RawIOBase):

@@ -11,13 +11,25 @@ from typing import Any, Callable
 import hostler
 from oslo_log import log as logging
 
-from hostler_nova import agent, disks, fetching, jobs, libvirt_utils, mitaka, qemu_info, unserved
-from hostler_nova.processes import Door
+from hostler_nova import (
+    agent,
+    disks,
+    fetching,
+    jobs,
+    libvirt_utils,
+    mitaka,
+    privileged,
+    processes,
+    qemu_info,
+    remote,
+    unserved,
+)
 
 LOG = logging.getLogger(__name__)
 UTILS = "nova.virt.libvirt.utils"
 IMAGES = "nova.virt.images"
 QEMU = "nova.privsep.qemu"
+PATH = "nova.privsep.path"
 
 Function = Callable[..., Any]
 
@@ -101,6 +113,8 @@ def seams() -> Iterator[Seam]:
         yield Seam(QEMU, name, qemu_info.qemu_img_info)
     for name in ("unprivileged_convert_image", "convert_image"):
         yield Seam(QEMU, name, convert, unserved.conversion)
+    yield Seam(PATH, "utime", privileged.utime)
+    yield Seam(PATH, "chown", privileged.chown)
 
 
 def guarded(name: str, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Any:
@@ -166,7 +180,13 @@ def put_in_place() -> None:
         module = importlib.import_module(seam.module)
         put(module, seam.name, functools.partial(replacement, seam))
     for name in PROCESSES:
-        put(importlib.import_module(name), "processutils", lambda theirs: Door(theirs, guarded))
+        module = importlib.import_module(name)
+        put(module, "processutils", lambda theirs: processes.Door(theirs, guarded))
+    cache = importlib.import_module("nova.virt.libvirt.imagecache")
+    put(cache, "os", lambda theirs: privileged.Door(theirs, guarded))
+    remotefs = importlib.import_module("nova.virt.libvirt.volume.remotefs")
+    for ours in remote.FUNCTIONS:
+        put(remotefs.RemoteFilesystem, ours.__name__, functools.partial(remote.method, ours))
     tracker = importlib.import_module("nova.virt.libvirt.instancejobtracker")
     put(tracker.InstanceJobTracker, "terminate_jobs", terminating)
 
