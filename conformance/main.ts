@@ -19,10 +19,14 @@ const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 7, interrupted: 130 };
 /** Its reader has gone, as `head` does: nothing can be shown any more, and the run goes on. */
 process.stdout.on('error', () => undefined);
 
-try {
-  process.exitCode = await main(parseOptions(process.argv.slice(2)));
-} catch (error) {
-  process.exitCode = report(error);
+void run();
+
+async function run(): Promise<void> {
+  try {
+    process.exitCode = await main(parseOptions(process.argv.slice(2)));
+  } catch (error) {
+    process.exitCode = report(error);
+  }
 }
 
 async function main(options: Options): Promise<number> {

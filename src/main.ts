@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { ConfigError, showConfig, type Config } from './adapters/config/config.js';
 import { JournalUnavailable } from './adapters/journal/store.js';
 import { errorText } from './adapters/telemetry/log.js';
-import { keepThreadsSmall } from './adapters/linux/free-memory.js';
 import { endProcess } from './adapters/process/end-process.js';
 import { readVersion } from './protocol/version.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folder.js';
@@ -70,11 +69,8 @@ function whyNot(error: unknown): string {
   return errorText(error) ?? '';
 }
 
-keepThreadsSmall();
-try {
-  await main();
-} catch (error) {
+main().catch((error: unknown) => {
   process.stderr.write(`hostlerd: ${whyNot(error)}\n`);
   // Works also if a call into a filesystem hangs, which `process.exit` would wait for.
-  await endProcess(1);
-}
+  endProcess(1);
+});

@@ -36,7 +36,7 @@ mkdir -p "$lib/bin" "$lib/dist/bundle" "$lib/node_modules/.bin" "$tree/usr/bin" 
   "$tree/usr/share/hostler" "$tree/usr/share/doc/hostler/examples"
 cp bin/hostler bin/hostlerd bin/hostler-conformance "$lib/bin/"
 for program in hostler hostlerd hostler-conformance; do ln -s "../lib/hostler/bin/$program" "$tree/usr/bin/$program"; done
-cp dist/bundle/*.js "$lib/dist/bundle/"
+cp -r dist/bundle/. "$lib/dist/bundle/"
 cp dist/hostler.binpb "$lib/dist/"
 node -p 'const { name, version, license, type } = require("./package.json"); JSON.stringify({ name, version, license, type })' \
   >"$lib/package.json"

@@ -42,12 +42,16 @@ for (const [signal, code] of [
     if (process.listenerCount(signal) === 1) process.exit(code);
   });
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode = await report(error);
-  // The library keeps the silent connection open.
-  if (error instanceof ConnectionTimeout) process.stdout.write('', () => process.exit());
+void run();
+
+async function run(): Promise<void> {
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    process.exitCode = await report(error);
+    // The library keeps the silent connection open.
+    if (error instanceof ConnectionTimeout) process.stdout.write('', () => process.exit());
+  }
 }
 
 /** A local problem: a file that cannot be read or written, a configuration that cannot be used. */

@@ -1,13 +1,29 @@
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
+import { dirname } from 'node:path';
+import { pathToFileURL } from 'node:url';
 
 /** The version in package.json. */
 export function readVersion(): string {
-  const path = findPackageJSON(import.meta.url);
-  if (path === undefined) throw new Error('no package.json above the program');
-  const manifest: unknown = JSON.parse(readFileSync(path, 'utf8'));
-  if (typeof manifest !== 'object' || manifest === null || !('version' in manifest)) throw new Error('no version');
-  return String(manifest.version);
+  return readPackage().version;
+}
+
+/** The folder of package.json, below which is `dist`. */
+export function packageFolder(): string {
+  return readPackage().folder;
+}
+
+/** The next one with a version: that of the bundle says only of which kind its modules are. */
+function readPackage() {
+  for (let from = import.meta.url; ;) {
+    const path = findPackageJSON(from);
+    if (path === undefined) throw new Error('no package.json with a version above the program');
+    const manifest: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const folder = dirname(path);
+    if (typeof manifest === 'object' && manifest !== null && 'version' in manifest)
+      return { folder, version: String(manifest.version) };
+    from = pathToFileURL(folder).href;
+  }
 }
 /**
  * The contract that this daemon serves, as MAJOR.MINOR: MAJOR is that of the package hostler.v1;

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Socket } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import { ServerCredentials, type Server, type ServiceDefinition } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
 import type { Authority, Identity } from '../domain/access/authority.js';
 import type { PathScope } from '../domain/access/path-scope.js';
 import { FairRoom } from '../domain/budgets/fair-room.js';
@@ -26,6 +25,7 @@ import type { Certificates } from './certificates.js';
 import { Connections, type ConnectionLimits, type WhyDropped } from './connections.js';
 import { Listener } from './listener.js';
 import { holdOneMessage, watchSessions } from './flow-control.js';
+import { Health, ServingStatus } from './health.js';
 import { addReflection } from './reflection.js';
 import { nothingAfterDeadline } from './after-deadline.js';
 import { answeredInBytes } from './encode.js';
@@ -103,7 +103,7 @@ export class HostlerServer {
   #shapes: ReadonlyMap<string, Shape> = new Map();
   readonly #fairStart = new FairStart();
   readonly #answers: FairRoom;
-  readonly #health = new HealthImplementation();
+  readonly #health = new Health();
   readonly #denials: Throttle;
   readonly #refusals = new Throttle(Date.now, REFUSALS_A_SECOND);
   readonly #closing = new AbortController();
@@ -128,12 +128,12 @@ export class HostlerServer {
   async listen(): Promise<void> {
     this.#shapes = requestShapes(await readFile(this.options.descriptorFile));
     for (const listener of this.options.listeners) this.addresses.push(await this.#open(listener));
-    this.#setHealth('SERVING');
+    this.#setHealth(ServingStatus.SERVING);
   }
 
   /** From now on health checks return NOT_SERVING; calls continue. */
   beginDrain(): void {
-    this.#setHealth('NOT_SERVING');
+    this.#setHealth(ServingStatus.NOT_SERVING);
   }
 
   /** Ends open streams, then everything else. */
@@ -258,15 +258,15 @@ export class HostlerServer {
     add('HostInfoService', HostInfoServiceService, handlers.host);
     add('FileService', FileServiceService, handlers.file);
     add('CommandService', CommandServiceService, handlers.command);
-    this.#health.addToServer(server);
+    this.#health.addTo(server);
     addReflection(server, descriptorFile, [...SERVICES, HEALTH_SERVICE], (peer) => {
       assertSomeRole(whoIs(peer));
     });
     return server;
   }
 
-  #setHealth(status: 'SERVING' | 'NOT_SERVING'): void {
-    for (const service of ['', ...SERVICES]) this.#health.setStatus(service, status);
+  #setHealth(status: ServingStatus): void {
+    for (const service of ['', ...SERVICES]) this.#health.set(service, status);
   }
 }
 

@@ -31,7 +31,7 @@ export async function openFolders(config: Config, runner: ProcessRunner, log: Lo
   const identity = await hostIdentity();
   const opened = await openStateFolder(config.state_dir, runner, identity);
   const folderSet = await openAllRoots(config, opened.realPath, log);
-  const lockQuery = await LockQuery.load();
+  const lockQuery = LockQuery.load();
   const agentLocks = new AgentLocks(folderSet.roots, lockQuery);
   const alone = agentLocks.hold(opened.agentId);
   const state = alone ? opened : await renewed(opened, 'another daemon that lives has the same agent id', identity);

@@ -28,7 +28,7 @@ const LIVES: Readonly<Record<Life, string>> = { lives: 'lives', ended: 'has ende
  */
 export async function listFolders(config: Config): Promise<void> {
   const roots = await openFileRoots(config);
-  const locks = new AgentLocks(roots, await LockQuery.load());
+  const locks = new AgentLocks(roots, LockQuery.load());
   const counted = new Map<string, Leftovers>();
   const lives = new Map<string, Life>();
   await walk(roots, async (folder) => {
@@ -52,7 +52,7 @@ export async function listFolders(config: Config): Promise<void> {
  */
 export async function removeFoldersOf(config: Config, agentId: string, force: boolean): Promise<void> {
   const roots = await openFileRoots(config);
-  const locks = new AgentLocks(roots, await LockQuery.load());
+  const locks = new AgentLocks(roots, LockQuery.load());
   if (!AGENT_ID.test(agentId)) throw new LeftoverError(`'${agentId}' is no agent id: see --list-folders`);
   const left = (await ownAgentId(config.state_dir)) === agentId ? await ownLeft(config.state_dir) : undefined;
   const isMeant = (folder: PrivateFolder) =>

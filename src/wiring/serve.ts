@@ -6,10 +6,12 @@ import { createLog, errorText, type Log } from '../adapters/telemetry/log.js';
 import { LastResort } from '../adapters/telemetry/last-resort.js';
 import { KeptOperationLines } from '../adapters/telemetry/kept-lines.js';
 import { LogSink } from '../adapters/telemetry/log-sink.js';
+import { keepThreadsSmall } from '../adapters/linux/free-memory.js';
 import type { Metrics } from '../adapters/telemetry/metrics/metrics.js';
 import { countCall, countRefusal } from './metrics/record.js';
 import { readServer } from './metrics/sources.js';
 import { tryTool } from '../adapters/process/try-tool.js';
+import { collectLessOften } from '../protocol/garbage.js';
 import { CONTRACT_VERSION } from '../protocol/version.js';
 import { endProcess } from '../adapters/process/end-process.js';
 import { ServiceManager } from '../adapters/host/service-manager.js';
@@ -70,6 +72,8 @@ export async function serve(config: Config, file: string, descriptorFile: string
     const { log, mishaps, operationLines } = settled;
     const resources = { ...(await openResources(config, log)), mishaps, operationLines };
     await start(resources, file, descriptorFile, settled.stopping);
+    collectLessOften();
+    keepThreadsSmall();
   } catch (error) {
     await settled.sink.flush(LAST_LINES_MS);
     throw error;

@@ -23,7 +23,7 @@ describe('locks of qemu', () => {
   let paths: RootedPaths;
   let query: LockQuery;
   before(async function load() {
-    const loaded = await LockQuery.load();
+    const loaded = LockQuery.load();
     needs(this, loaded !== undefined, 'koffi has no build for this host');
     query = loaded ?? assert.fail();
     const config = { path: scratch.path('.'), access: 'read-write', trusted: true, attributes: {} } as const;

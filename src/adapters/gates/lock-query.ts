@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { errnoOf } from '../linux/errno.js';
+import { loadKoffi } from '../linux/koffi.js';
 import { SYNC } from './file-calls.js';
 import { callsOf } from './handles.js';
 import { look } from '../linux/sync-look.js';
@@ -68,13 +68,9 @@ export class LockQuery {
   private constructor(private readonly fcntl: (fd: number, command: number, lock: Flock) => number) {}
 
   /** Undefined on a host without a build of koffi. */
-  static async load(): Promise<LockQuery | undefined> {
-    const loaded = await import('koffi').catch((error: unknown) => {
-      if (errnoOf(error) === 'ERR_MODULE_NOT_FOUND') return undefined;
-      throw error;
-    });
-    if (loaded === undefined) return undefined;
-    const { default: koffi } = loaded;
+  static load(): LockQuery | undefined {
+    const koffi = loadKoffi();
+    if (koffi === undefined) return undefined;
     const call: (...words: unknown[]) => number = koffi.load(null).func('fcntl', 'int', ['int', 'int', '...']);
     const argument = koffi.pointer('void');
     return new LockQuery((fd, command, lock) => call(fd, command, argument, lock.bytes));

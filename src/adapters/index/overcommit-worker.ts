@@ -17,9 +17,8 @@ export type OvercommitMessage =
 // eslint-disable-next-line @typescript-eslint/consistent-type-assertions -- what OvercommitWatch gave
 const { roots, closed } = workerData as OvercommitJob;
 const say = (message: OvercommitMessage) => parentPort?.postMessage(message);
-const sums = await overcommitted(
+void overcommitted(
   roots,
   closed,
   firstOf((bad) => say({ kind: 'bad', bad })),
-);
-say({ kind: 'sums', sums });
+).then((sums) => say({ kind: 'sums', sums }));

@@ -9,9 +9,9 @@ const INTERVAL_MS = 10_000;
 const LEAST_BYTES = 8 << 20;
 
 /**
- * The size from which on V8 collects garbage, which bin/hostlerd sets, is right for the main thread.
- * Each thread that is started after this call collects sooner: ten threads that did not would keep
- * some 20 to 70 MiB each.
+ * Each thread that is started after this call collects its garbage early: ten threads that did not
+ * would keep some 20 to 70 MiB each. To be called when the daemon serves, because under this option
+ * Node compiles its own modules in each new thread; earlier ones have little garbage.
  */
 export function keepThreadsSmall(): void {
   setFlagsFromString(`--initial-old-space-size=${String(THREAD_GARBAGE_MIB)}`);

@@ -8,5 +8,7 @@ export interface PatternsAnswer {
 }
 
 const { patterns, args } = z.object({ patterns: z.array(z.string()), args: z.array(z.string()) }).parse(workerData);
-const answer: PatternsAnswer = { misfit: firstMisfit(await Promise.all(patterns.map(compile)), args) };
-parentPort?.postMessage(answer);
+void Promise.all(patterns.map(compile)).then((compiled) => {
+  const answer: PatternsAnswer = { misfit: firstMisfit(compiled, args) };
+  parentPort?.postMessage(answer);
+});

@@ -38,8 +38,7 @@ const spend = (bytes: number) => {
   const { user, system } = process.threadCpuUsage();
   if ((user + system) / 1e6 > cpuSeconds) throw new TooLong();
 };
-try {
-  say({ missing: await findMissing(sourceOf(fd, lengthBytes), format, spend) });
-} catch (error) {
-  say(error instanceof TooLong ? { tooLong: true } : { code: errnoOf(error), text: String(error) });
-}
+findMissing(sourceOf(fd, lengthBytes), format, spend).then(
+  (missing) => say({ missing }),
+  (error: unknown) => say(error instanceof TooLong ? { tooLong: true } : { code: errnoOf(error), text: String(error) }),
+);

@@ -15,6 +15,7 @@ import {
 } from '../../gen/hostler/v1/image_service.js';
 import type { StatFileResponse } from '../../gen/hostler/v1/file_service.js';
 import { WIRE_IMAGE_SERVICE } from '../../protocol/bulk-messages.js';
+import { collectLessOften } from '../../protocol/garbage.js';
 import { ask, askStreaming, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
@@ -67,6 +68,7 @@ async function upload(
 ): Promise<UploadImageResponse> {
   const file = await openRegular(path);
   const digest = await digestOf(path);
+  collectLessOften();
   try {
     const { size, blocks } = await file.stat({ bigint: true });
     const { overwrite, attributes } = writableOf(flags);
@@ -169,6 +171,7 @@ export function downloadCommand(context: Context): Command {
           };
           const { path: method, requestSerialize, responseDeserialize } = WIRE_IMAGE_SERVICE.downloadImage;
           const progress = new TransferProgress(view, 'downloading', await lengthOf(files, request.path));
+          collectLessOften();
           const answers = images.makeServerStreamRequest(method, requestSerialize, responseDeserialize, request);
           const length = await receive(events(answers), part, progress);
           if (flags.overwrite === true) await rename(part, target);

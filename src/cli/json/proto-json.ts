@@ -3,8 +3,7 @@
  * only for --json: it is larger than the rest of the command.
  */
 import { readFileSync } from 'node:fs';
-import { findPackageJSON } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import {
   createFileRegistry,
   createRegistry,
@@ -14,14 +13,13 @@ import {
   type JsonValue,
 } from '@bufbuild/protobuf';
 import { AnySchema, FileDescriptorSetSchema, type Any } from '@bufbuild/protobuf/wkt';
+import { packageFolder } from '../../protocol/version.js';
 import { opaqueTypes } from './opaque-any.js';
 import type { Codec, ToJson } from './codec.js';
 
 /** Reads the descriptors. Fails with the system's error if they are missing. */
 export function loadProtoJson(): ToJson {
-  const manifest = findPackageJSON(import.meta.url);
-  if (manifest === undefined) throw new Error('no package.json above the program');
-  const file = join(dirname(manifest), 'dist/hostler.binpb');
+  const file = join(packageFolder(), 'dist/hostler.binpb');
   const known = createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(file)));
   return <T>(codec: Codec<T>, message: T) => jsonOf(known, codec.$type, codec.encode(message).finish());
 }
