@@ -13,14 +13,20 @@ import { ask, type Connection } from '../connection.js';
 import { failureOf, isServiceError, statusOf } from '../failure.js';
 import { events } from '../follow.js';
 import type { TopOperation, TopRoot, Moment } from './picture.js';
+import { QueueWaits } from './queue-waits.js';
 
-const UNFINISHED = [OperationState.OPERATION_STATE_QUEUED, OperationState.OPERATION_STATE_RUNNING];
+const UNFINISHED = [
+  OperationState.OPERATION_STATE_QUEUED,
+  OperationState.OPERATION_STATE_RUNNING,
+  OperationState.OPERATION_STATE_CANCELLING,
+];
 const PAGE = 1000;
 
 /** The unfinished operations and the space of one host, kept up to date. */
 export class LiveHost {
-  readonly #operations = new Map<string, TopOperation>();
-  readonly #ended = { succeeded: 0, failed: 0 };
+  readonly #operations = new Map<string, Omit<TopOperation, 'waitedMs'>>();
+  readonly #waits = new QueueWaits();
+  readonly #ended = { succeeded: 0, failed: 0, cancelled: 0 };
   #roots: readonly TopRoot[] = [];
   #cursor = '';
   #stop: () => void = () => undefined;
@@ -34,7 +40,10 @@ export class LiveHost {
     for (let pageToken = ''; ;) {
       const request = listRequest(pageToken);
       const page = await ask<ListOperationsResponse>((done) => operations.listOperations(request, done));
-      for (const each of page.operations) this.#take(each.last, each);
+      for (const each of page.operations) {
+        this.#waits.list(each.operationId, each.createTime, each.startTime);
+        this.#take(each.last, each);
+      }
       if (pageToken === '') this.#cursor = page.cursor;
       pageToken = page.nextPageToken;
       if (pageToken === '') return;
@@ -45,7 +54,8 @@ export class LiveHost {
   async readSpace(): Promise<void> {
     const { host } = this.connection;
     const { roots } = await ask<GetHostInfoResponse>((done) => host.getHostInfo({}, done));
-    this.#roots = await Promise.all(roots.filter(({ kind }) => kind === 'files').map((root) => this.#spaceOf(root)));
+    const shown = roots.filter(({ kind, problem }) => kind === 'files' || problem !== '');
+    this.#roots = await Promise.all(shown.map((root) => this.#spaceOf(root)));
   }
 
   /** Follows every change from the last `read` on; ends when the stream does, with its error. */
@@ -67,7 +77,10 @@ export class LiveHost {
 
   /** The current state. */
   moment(time: Date, hint: string): Moment {
-    const operations = [...this.#operations.values()];
+    const operations = [...this.#operations.values()].map((each) => ({
+      ...each,
+      waitedMs: this.#waits.of(each.id, time.getTime()),
+    }));
     return { address: this.connection.address, time, operations, ended: { ...this.#ended }, roots: this.#roots, hint };
   }
 
@@ -75,9 +88,11 @@ export class LiveHost {
     const { event } = change;
     if (event === undefined) return;
     const wasKnown = this.#operations.has(event.operationId);
+    this.#waits.follow(event);
     this.#take(event, { ...change, operationId: event.operationId });
     if (UNFINISHED.includes(event.state) || !wasKnown) return;
     if (event.state === OperationState.OPERATION_STATE_SUCCEEDED) this.#ended.succeeded += 1;
+    else if (event.state === OperationState.OPERATION_STATE_CANCELLED) this.#ended.cancelled += 1;
     else this.#ended.failed += 1;
   }
 
@@ -85,8 +100,10 @@ export class LiveHost {
     event: OperationEvent | undefined,
     { operationId: id, method, caller, addresses }: Pick<Operation, 'operationId' | 'method' | 'caller' | 'addresses'>,
   ): void {
-    if (event !== undefined && !UNFINISHED.includes(event.state)) this.#operations.delete(id);
-    else this.#operations.set(id, { id, method, caller, addresses, event });
+    if (event !== undefined && !UNFINISHED.includes(event.state)) {
+      this.#operations.delete(id);
+      this.#waits.forget(id);
+    } else this.#operations.set(id, { id, method, caller, addresses, event });
   }
 
   async #spaceOf({ path, problem }: RootInfo): Promise<TopRoot> {

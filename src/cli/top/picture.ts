@@ -11,9 +11,11 @@ export interface TopOperation {
   readonly caller: string;
   readonly addresses: readonly string[];
   readonly event: OperationEvent | undefined;
+  /** How long it has waited in the queue, or did before it ran, in ms; unset if that is unknown. */
+  readonly waitedMs: number | undefined;
 }
 
-/** One root, and the space of its filesystem; `problem` if that is unknown. */
+/** One root, and the space of its filesystem; `problem`, a reason, if that is unknown. */
 export interface TopRoot {
   readonly path: string;
   readonly space: FilesystemInfo | undefined;
@@ -26,7 +28,7 @@ export interface Moment {
   readonly time: Date;
   readonly operations: readonly TopOperation[];
   /** Operations that have ended since the start of the watch. */
-  readonly ended: { readonly succeeded: number; readonly failed: number };
+  readonly ended: { readonly succeeded: number; readonly failed: number; readonly cancelled: number };
   readonly roots: readonly TopRoot[];
   /** How to leave it; empty if it ends by itself. */
   readonly hint: string;
@@ -48,6 +50,7 @@ const OPERATIONS: readonly Column<TopOperation>[] = [
   { title: 'OPERATION', of: ({ id }) => id, rank: 6 },
   { title: 'METHOD', of: ({ method }) => method, rank: 1 },
   { title: 'DOING', of: ({ event }) => doing(event), rank: 3 },
+  { title: 'WAITED', of: waited, rank: 3, isRight: true },
   { title: 'DONE', of: ({ event }) => percent(event), rank: 0, isRight: true },
   { title: 'RATE', of: ({ event }) => rate(event), rank: 2, isRight: true },
   { title: 'LEFT', of: ({ event }) => left(event), rank: 2, isRight: true },
@@ -73,7 +76,7 @@ const ROOTS: readonly Column<TopRoot>[] = [
 export function drawPicture(moment: Moment, columns: number, rows = Infinity): string[] {
   const width = Math.max(1, columns - 1);
   const { operations, roots } = moment;
-  const head = [...heading(moment, width), '', ...drawTable(ROOTS, roots, width), ''];
+  const head = [...heading(moment, width), '', ...drawTable(ROOTS, worstFirst(roots), width), ''];
   const body = operations.length === 0 ? ['nothing is running'] : drawTable(OPERATIONS, sorted(operations), width);
   const lines = [...head, ...body];
   if (lines.length <= rows) return lines;
@@ -81,15 +84,27 @@ export function drawPicture(moment: Moment, columns: number, rows = Infinity): s
   return [...lines.slice(0, rows - 1), `… ${String(hidden)} more`.slice(0, width)];
 }
 
-function heading({ address, time, operations, ended, hint }: Moment, width: number): string[] {
-  const queued = operations.filter(isQueued).length;
+function heading({ address, time, operations, ended, hint, roots }: Moment, width: number): string[] {
+  const waits = operations.filter(isQueued).map(({ waitedMs = 0 }) => waitedMs);
+  const queued = waits.length;
   const sum = operations.reduce((all, { event }) => all + Number(event?.progress?.bytesPerSecond ?? 0n), 0);
   const counts = `${String(operations.length - queued)} running, ${String(queued)} queued`;
-  const since = `${String(ended.succeeded)} done, ${String(ended.failed)} failed`;
+  const longest = queued === 0 ? '' : `waiting ${duration(Math.max(...waits) / 1000)}`;
+  const cancelled = ended.cancelled === 0 ? '' : `, ${String(ended.cancelled)} cancelled`;
+  const since = `${String(ended.succeeded)} done, ${String(ended.failed)} failed${cancelled}`;
   return [
     fill([`hostler top  ${time.toTimeString().slice(0, 8)}`, printable(address), hint], width),
-    fill([counts, `${bytes(sum)}/s`, since], width),
+    fill([counts, rootTrouble(roots), longest, `${bytes(sum)}/s`, since], width),
   ];
+}
+
+/** How many roots do not answer, and how many cannot be used for another reason. */
+function rootTrouble(roots: readonly TopRoot[]): string {
+  const problems = roots.flatMap(({ problem }) => (problem === '' ? [] : problem));
+  const stalled = problems.filter((problem) => problem === 'ROOT_STALLED').length;
+  const count = (number: number, what: string) =>
+    number === 0 ? [] : [`${String(number)} ${number === 1 ? 'root' : 'roots'} ${what}`];
+  return [...count(stalled, 'stalled'), ...count(problems.length - stalled, 'unavailable')].join(', ');
 }
 
 /** As many of the parts as fit, in order. */
@@ -101,6 +116,11 @@ function fill(parts: readonly string[], width: number): string {
       return longer.length <= width ? longer : line;
     }, '')
     .slice(0, width);
+}
+
+/** Roots with a problem first: they must be seen also where there are few rows. */
+function worstFirst(roots: readonly TopRoot[]): TopRoot[] {
+  return roots.toSorted((a, b) => Number(b.problem !== '') - Number(a.problem !== ''));
 }
 
 /** Running operations first, each group in the order of ids, which is by age. */
@@ -148,8 +168,14 @@ function fitting<C extends { readonly width: number; readonly rank: number }>(
 function doing(event: OperationEvent | undefined): string {
   if (event === undefined) return '';
   const { state, phase, queuePosition } = event;
+  if (state === OperationState.OPERATION_STATE_CANCELLING) return stateName(state);
   if (state !== OperationState.OPERATION_STATE_QUEUED) return phaseName(phase);
   return queuePosition === undefined ? stateName(state) : `queued, ${String(queuePosition)}.`;
+}
+
+/** Waits of less than a second are not worth the reading. */
+function waited({ waitedMs = 0 }: TopOperation): string {
+  return waitedMs < 1000 ? '' : duration(waitedMs / 1000);
 }
 
 function percent(event: OperationEvent | undefined): string {

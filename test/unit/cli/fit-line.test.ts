@@ -6,6 +6,7 @@ import { fitLine } from '../../../src/cli/terminal/fit-line.js';
 import { TransferProgress } from '../../../src/cli/terminal/transfer-progress.js';
 import type { Frame } from '../../../src/cli/terminal/fit-line.js';
 import { drawPicture, type Moment } from '../../../src/cli/top/picture.js';
+import { QueueWaits } from '../../../src/cli/top/queue-waits.js';
 
 const GIB = 1024n ** 3n;
 const WIDTHS = Array.from({ length: 200 }, (_, index) => index + 1);
@@ -56,6 +57,27 @@ describe('a progress line', () => {
   });
 });
 
+describe('the wait of an operation in the queue', () => {
+  const { OPERATION_STATE_QUEUED: QUEUED, OPERATION_STATE_RUNNING: RUNNING } = OperationState;
+  const event = (operationId: string, state: OperationState, seconds: bigint) =>
+    OperationEvent.fromPartial({ operationId, state, eventTime: { seconds, nanos: 0 } });
+
+  it('grows until it runs, whether a list or an event told of it first', () => {
+    const waits = new QueueWaits();
+    waits.list('listed', { seconds: 100n, nanos: 0 }, undefined);
+    waits.list('ran', { seconds: 100n, nanos: 0 }, { seconds: 104n, nanos: 500_000_000 });
+    waits.follow(event('new', QUEUED, 110n));
+    waits.follow(event('new', QUEUED, 115n));
+    waits.follow(event('at once', RUNNING, 110n));
+    const at = (seconds: number) => ['listed', 'ran', 'new', 'at once'].map((id) => waits.of(id, seconds * 1000));
+    assert.deepEqual(at(120), [20_000, 4500, 10_000, 0]);
+    for (const id of ['listed', 'new']) waits.follow(event(id, RUNNING, 121n));
+    assert.deepEqual(at(130), [21_000, 4500, 11_000, 0]);
+    waits.forget('new');
+    assert.equal(waits.of('new', 130_000), undefined);
+  });
+});
+
 describe('the picture of hostler top', () => {
   const operation = (id: string, event: Partial<OperationEvent>) => ({
     id,
@@ -63,11 +85,12 @@ describe('the picture of hostler top', () => {
     caller: 'local',
     addresses: ['/srv/images/a-rather-long-name.qcow2', '/srv/images/b.raw'],
     event: OperationEvent.fromPartial({ operationId: id, ...event }),
+    waitedMs: 185_400,
   });
   const moment: Moment = {
     address: 'unix:///run/hostler/hostler.sock',
     time: new Date(0),
-    ended: { succeeded: 7, failed: 1 },
+    ended: { succeeded: 7, failed: 1, cancelled: 2 },
     hint: 'q quits',
     roots: [
       {
@@ -109,13 +132,22 @@ describe('the picture of hostler top', () => {
 
   it('shows operations at work first, rates, the queue, space and its pressure', () => {
     const text = drawPicture(moment, 200).join('\n');
-    assert.match(text, /1 running, 1 queued {2}512 MiB\/s {2}7 done, 1 failed/);
     assert.match(
       text,
-      /01C +ConvertImage +converting +25% +512 MiB\/s +6s +local +\/srv[^\n]*\n01B +ConvertImage +queued, 1\./,
+      /1 running, 1 queued {2}1 root stalled {2}waiting 3m 05s {2}512 MiB\/s {2}7 done, 1 failed, 2 cancelled/,
+    );
+    assert.match(
+      text,
+      /01C +ConvertImage +converting +3m 05s +25% +512 MiB\/s +6s +local +\/srv[^\n]*\n01B +ConvertImage +queued, 1\. +3m 05s/,
     );
     assert.match(text, /10\.0 GiB +100 GiB +5\.0 GiB +10\.0 GiB +150% OVER +\/srv\/images/);
-    assert.match(text, /ROOT_STALLED +\/srv\/gone/);
+    assert.match(text, /PRESSURE +ROOT\n +ROOT_STALLED +\/srv\/gone\n/);
+  });
+
+  it('shows how many operations wait, and that a root is stalled, at 40 columns too', () => {
+    const text = drawPicture(moment, 40).join('\n');
+    assert.match(text, /1 running, 1 queued {2}1 root stalled\n/);
+    assert.match(text, /ROOT_STALLED +\/srv/);
   });
 
   it('keeps method, progress and rate at 40 columns, and leaves out ids and callers', () => {
