@@ -46,6 +46,7 @@ ln -s "../$(cd "$lib/node_modules" && ls -d node-linux-*)/bin/node" "$lib/node_m
 
 cp packaging/hostler.toml "$tree/etc/hostler/"
 cp packaging/root.conf "$tree/usr/share/hostler/"
+cp -r packaging/grafana packaging/prometheus "$tree/usr/share/hostler/"
 cp -r proto "$tree/usr/share/hostler/"
 rm -f "$tree/usr/share/hostler/proto/released.binpb"
 ln -s ../../lib/hostler/dist/hostler.binpb "$tree/usr/share/hostler/hostler.binpb"

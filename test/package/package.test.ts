@@ -160,6 +160,9 @@ describe('the Debian package', function () {
       assert.ok(notices.includes(`\n${name} `), name);
     }
     await root.run('test -s /usr/share/hostler/hostler.binpb -a -s /usr/share/hostler/proto/hostler/v1/image.proto');
+    await root.run('test -s /usr/share/hostler/grafana/hostler.json');
+    for (const file of ['hostler.rules.yml', 'hostler.rules.test.yml'])
+      await root.run(`test -s /usr/share/hostler/prometheus/${file}`);
     await root.run('hostlerd --config /usr/share/doc/hostler/examples/hostler.example.toml --show-config >/dev/null');
   });
 

@@ -5,11 +5,12 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { status } from '@grpc/grpc-js';
-import { Daemon } from '../../support/daemon.js';
+import { Daemon, HOSTLER } from '../../support/daemon.js';
 import { noise } from '../../support/images/disks.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { mountSshfs } from '../../support/faults/sshfs.js';
 import { failure, type Message } from '../../support/stranger.js';
+import { tryRun } from '../../support/shell.js';
 import { until } from '../../support/until.js';
 
 describe('a root that does not answer', () => {
@@ -58,6 +59,9 @@ describe('a root that does not answer', () => {
         ['ROOT_STALLED', undefined],
       ],
     );
+    const { stdout: picture } = await tryRun(HOSTLER, ['--address', daemon.address, 'top', '--once']);
+    assert.match(picture, /, 0 queued {2}1 root stalled {2}/);
+    assert.match(picture, new RegExp(`PRESSURE +ROOT\\n +ROOT_STALLED +${scratch.path('far')}\\n`));
     // Whether something there is backed by it nobody can tell now: who removes it all the same has
     // to say so.
     await stranger.operation('ImageService/DeleteImage', { path: daemon.image('near.qcow2'), allow_dependants: true });
