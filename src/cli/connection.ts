@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { connectivityState, credentials, type ClientWritableStream, type ServiceError } from '@grpc/grpc-js';
 import { CommandServiceClient } from '../gen/hostler/v1/command_service.js';
 import { FileServiceClient } from '../gen/hostler/v1/file_service.js';
@@ -16,6 +17,12 @@ const BULK = { 'grpc-node.flow_control_window': 1024 * 1024 };
 /** The clients of one daemon. */
 export interface Connection {
   readonly address: string;
+  /**
+   * The address that a word of the command line means: an absolute path, or `rbd:…`. Relative ones
+   * are in the default root of the daemon's context; without one, and those that begin with a dot,
+   * in the folder in which the command runs.
+   */
+  readonly at: (word: string) => string;
   readonly commands: CommandServiceClient;
   readonly files: FileServiceClient;
   readonly host: HostInfoServiceClient;
@@ -55,7 +62,7 @@ export function parseAddress(address: string, tls: TlsPaths | undefined): string
  * Connects to an address in the form of `parseAddress`; with TLS files, by mutual TLS. Fails as
  * `parseAddress`, and with TlsFilesBroken.
  */
-export async function connect(address: string, tls?: TlsPaths): Promise<Connection> {
+export async function connect(address: string, tls?: TlsPaths, root?: string): Promise<Connection> {
   const target = parseAddress(address, tls);
   const proof = tls === undefined ? credentials.createInsecure() : await channelCredentials(tls);
   const [commands, files, host, images, operations] = [
@@ -69,6 +76,7 @@ export async function connect(address: string, tls?: TlsPaths): Promise<Connecti
   let timer: NodeJS.Timeout | undefined;
   return {
     address,
+    at: (word) => addressOf(word, root),
     commands,
     files,
     host,
@@ -87,6 +95,11 @@ export async function connect(address: string, tls?: TlsPaths): Promise<Connecti
       for (const client of clients) client.close();
     },
   };
+}
+
+function addressOf(word: string, root: string | undefined): string {
+  if (word.startsWith('rbd:')) return word;
+  return root === undefined || /^\.{1,2}(?:\/|$)/.test(word) ? resolve(word) : resolve(root, word);
 }
 
 /** A unary call as a promise. */

@@ -15,6 +15,8 @@ const TLS_FLAGS = ['tlsCa', 'tlsCert', 'tlsKey'] as const;
 interface Daemon {
   readonly address: string;
   readonly tls?: TlsPaths | undefined;
+  /** The folder in which relative paths are; of contexts only. */
+  readonly root?: string | undefined;
 }
 
 /** Whether a flag was given on the command line, not in the environment. */
@@ -76,7 +78,7 @@ export class Context {
 
   async use(work: (connection: Connection) => Promise<void>): Promise<void> {
     this.#daemon = await this.#chooseDaemon();
-    const connection = await connect(this.#daemon.address, this.#daemon.tls);
+    const connection = await connect(this.#daemon.address, this.#daemon.tls, this.#daemon.root);
     try {
       await Promise.race([work(connection), connection.silence(this.options().connectTimeout * 1000)]);
     } finally {
@@ -123,7 +125,7 @@ export class Context {
     if (flags.address !== undefined && !isContextNamed) return { address: flags.address, tls: tlsOf(flags) };
     const context = await findContext(flags.context);
     if (context === undefined) return { address: DEFAULT_ADDRESS, tls: tlsOf(flags) };
-    return { address: context.address, tls: this.arguments.tls ?? context.tls };
+    return { address: context.address, tls: this.arguments.tls ?? context.tls, root: context.root };
   }
 }
 

@@ -15,7 +15,7 @@ import { UsageError } from './failure.js';
 export interface StoredContext {
   readonly address: string;
   readonly tls?: TlsPaths;
-  /** The folder for images on its host, for programs. */
+  /** The folder for images on its host: relative paths are in it. */
   readonly root?: string;
 }
 

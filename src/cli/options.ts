@@ -1,5 +1,4 @@
 /** Options that many commands share. */
-import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Duration } from '../gen/google/protobuf/duration.js';
 import { Preallocation, type FileAttributes } from '../gen/hostler/v1/image.js';
@@ -85,11 +84,6 @@ export function writableOf({ overwrite, allowDependants, owner, group, mode }: T
     allowDependants: allowDependants ?? false,
     attributes: { owner, group, mode },
   };
-}
-
-/** A file as the user of a shell means it: relative to the current folder. */
-export function address(text: string): string {
-  return text.startsWith('rbd:') ? text : resolve(text);
 }
 
 /** Adds the text of an option that may be repeated. */

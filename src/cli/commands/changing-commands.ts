@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { timeText } from '../../protocol/times.js';
-import { PREALLOCATIONS, address, askOf, operationOptions, type OperationFlags } from '../options.js';
+import { PREALLOCATIONS, askOf, operationOptions, type OperationFlags } from '../options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import {
   CheckImageRequest,
@@ -62,7 +62,7 @@ function change(name: string): Command {
 
 /** Fields of every request. */
 function common(path: string, flags: ChangeFlags) {
-  return { path: address(path), format: flags.format, secret: secretOf(flags.passphraseFile), ...askOf(flags) };
+  return { path, format: flags.format, secret: secretOf(flags.passphraseFile), ...askOf(flags) };
 }
 
 /** Fields of some requests. */
@@ -87,10 +87,10 @@ function resize(context: Context): Command {
         size: string,
         flags: ChangeFlags & { shrink?: true; preallocation: keyof typeof PREALLOCATIONS },
       ) =>
-        context.follow(flags, ({ images }) =>
+        context.follow(flags, ({ images, at }) =>
           images.resizeImage(
             ResizeImageRequest.fromPartial({
-              ...common(path, flags),
+              ...common(at(path), flags),
               ...copying(flags),
               ...careless(flags),
               virtualSize: { $case: 'size', value: size },
@@ -111,12 +111,12 @@ function rebase(context: Context): Command {
     .addOption(safeCopy())
     .action(
       (path: string, base: string | undefined, flags: ChangeFlags & { backingFormat?: string; headerOnly?: true }) =>
-        context.follow(flags, ({ images }) =>
+        context.follow(flags, ({ images, at }) =>
           images.rebaseImage(
             RebaseImageRequest.fromPartial({
-              ...common(path, flags),
+              ...common(at(path), flags),
               ...copying(flags),
-              backingFile: base === undefined ? '' : address(base),
+              backingFile: base === undefined ? '' : at(base),
               backingFormat: flags.backingFormat ?? '',
               headerOnly: flags.headerOnly ?? false,
             }),
@@ -132,13 +132,13 @@ function commit(context: Context): Command {
     .addOption(safeCopy())
     .addOption(allowDependants())
     .action((path: string, flags: ChangeFlags & { base?: string }) =>
-      context.follow(flags, ({ images }) =>
+      context.follow(flags, ({ images, at }) =>
         images.commitImage(
           CommitImageRequest.fromPartial({
-            ...common(path, flags),
+            ...common(at(path), flags),
             ...copying(flags),
             ...careless(flags),
-            ...(flags.base === undefined ? {} : { base: address(flags.base) }),
+            ...(flags.base === undefined ? {} : { base: at(flags.base) }),
           }),
         ),
       ),
@@ -150,8 +150,8 @@ function check(context: Context): Command {
     .description("check an image's tables")
     .addOption(new Option('--repair <what>', 'repair them').choices(Object.keys(REPAIRS)).default('none'))
     .action((path: string, flags: ChangeFlags & { repair: keyof typeof REPAIRS }) =>
-      context.follow(flags, ({ images }) =>
-        images.checkImage(CheckImageRequest.fromPartial({ ...common(path, flags), repair: REPAIRS[flags.repair] })),
+      context.follow(flags, ({ images, at }) =>
+        images.checkImage(CheckImageRequest.fromPartial({ ...common(at(path), flags), repair: REPAIRS[flags.repair] })),
       ),
     );
 }
@@ -167,12 +167,12 @@ function compare(context: Context): Command {
     .addOption(passphraseFile('opens the encrypted first image, and encrypted layers below it'))
     .addOption(passphraseFile('opens the encrypted second image, and encrypted layers below it', 'second-'))
     .action((first: string, second: string, flags: CompareFlags) =>
-      context.follow(flags, ({ images }) =>
+      context.follow(flags, ({ images, at }) =>
         images.compareImages(
           CompareImagesRequest.fromPartial({
-            first: address(first),
+            first: at(first),
             firstFormat: flags.format,
-            second: address(second),
+            second: at(second),
             secondFormat: flags.secondFormat,
             firstSecret: secretOf(flags.passphraseFile),
             secondSecret: secretOf(flags.secondPassphraseFile),
@@ -191,10 +191,10 @@ function wipe(context: Context): Command {
     .addOption(new Option('--mode <mode>', 'how').choices(Object.keys(MODES)).makeOptionMandatory())
     .addOption(allowDependants())
     .action((path: string, flags: OperationFlags & { mode: keyof typeof MODES; allowDependants?: true }) =>
-      context.follow(flags, ({ images }) =>
+      context.follow(flags, ({ images, at }) =>
         images.wipeImage(
           WipeImageRequest.fromPartial({
-            path: address(path),
+            path: at(path),
             mode: MODES[flags.mode],
             allowDependants: flags.allowDependants ?? false,
             ...askOf(flags),
@@ -209,15 +209,15 @@ function snapshot(context: Context): Command {
   const verb = (name: string, description: string) => change(name).description(description).argument('<snapshot>');
   group.addCommand(
     verb('create', 'make one').action((path: string, name: string, flags: ChangeFlags) =>
-      context.follow(flags, ({ images }) =>
-        images.createSnapshot(CreateSnapshotRequest.fromPartial({ ...common(path, flags), snapshot: name })),
+      context.follow(flags, ({ images, at }) =>
+        images.createSnapshot(CreateSnapshotRequest.fromPartial({ ...common(at(path), flags), snapshot: name })),
       ),
     ),
   );
   group.addCommand(
     verb('rm', 'remove one').action((path: string, name: string, flags: ChangeFlags) =>
-      context.follow(flags, ({ images }) =>
-        images.deleteSnapshot(DeleteSnapshotRequest.fromPartial({ ...common(path, flags), snapshot: name })),
+      context.follow(flags, ({ images, at }) =>
+        images.deleteSnapshot(DeleteSnapshotRequest.fromPartial({ ...common(at(path), flags), snapshot: name })),
       ),
     ),
   );
@@ -225,9 +225,9 @@ function snapshot(context: Context): Command {
     verb('revert', 'restore the content of a snapshot')
       .addOption(allowDependants())
       .action((path: string, name: string, flags: ChangeFlags) =>
-        context.follow(flags, ({ images }) =>
+        context.follow(flags, ({ images, at }) =>
           images.revertSnapshot(
-            RevertSnapshotRequest.fromPartial({ ...common(path, flags), ...careless(flags), snapshot: name }),
+            RevertSnapshotRequest.fromPartial({ ...common(at(path), flags), ...careless(flags), snapshot: name }),
           ),
         ),
       ),
@@ -238,9 +238,9 @@ function snapshot(context: Context): Command {
       .argument('<path>')
       .addOption(format())
       .action((path: string, flags: ChangeFlags) =>
-        context.use(async ({ images }) => {
+        context.use(async ({ images, at }) => {
           const answer = await ask<ListSnapshotsResponse>((done) =>
-            images.listSnapshots({ path: address(path), format: flags.format }, done),
+            images.listSnapshots({ path: at(path), format: flags.format }, done),
           );
           const rows = answer.snapshots.map(({ id, name, createTime, vmStateBytes }) => [
             id,

@@ -22,13 +22,15 @@ function add(context: Context): Command {
   return new Command('add')
     .description('store --address and the --tls files under a name; the first one becomes the current one')
     .argument('<name>')
-    .option('--root <folder>', 'the folder for images on its host, which programs use')
+    .option('--root <folder>', 'the folder for images on its host: paths that begin with neither / nor . are in it')
     .action(async (name: string, { root }: { root?: string }) => {
       if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name))
         throw new UsageError(`${name}: at most 64 letters, digits, dots, dashes and underscores`);
       const { address, tls } = context.arguments;
       if (address === undefined) throw new UsageError('context add needs --address');
       parseAddress(address, tls);
+      if (root !== undefined && !root.startsWith('/'))
+        throw new UsageError(`--root ${root}: must be the absolute path of a folder on the host of the daemon`);
       const { current = name, contexts } = await readContexts();
       if (contexts.has(name)) throw new UsageError(`there is a context ${name}; remove it with context rm`);
       const added: StoredContext = {

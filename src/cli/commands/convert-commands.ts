@@ -4,7 +4,6 @@ import { ConvertImageRequest, ExtractSnapshotRequest } from '../../gen/hostler/v
 import type { Context } from '../context.js';
 import {
   PREALLOCATIONS,
-  address,
   allowInUse,
   askOf,
   bandwidth,
@@ -60,8 +59,8 @@ export function convertCommand(context: Context): Command {
         context.follow(flags, (client) =>
           client.images.convertImage(
             ConvertImageRequest.fromPartial({
-              source: address(source),
-              target: address(target),
+              source: client.at(source),
+              target: client.at(target),
               preallocation: PREALLOCATIONS[flags.preallocation],
               sourceSecret: secretOf(flags.passphraseFile),
               encryption: encryptionOf(flags.targetPassphraseFile),
@@ -96,8 +95,8 @@ export function extractCommand(context: Context): Command {
         context.follow(flags, (client) =>
           client.images.extractSnapshot(
             ExtractSnapshotRequest.fromPartial({
-              path: address(disk),
-              target: address(target),
+              path: client.at(disk),
+              target: client.at(target),
               snapshot: flags.snapshot,
               secret: secretOf(flags.passphraseFile),
               ...layoutOf(flags),

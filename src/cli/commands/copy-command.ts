@@ -1,16 +1,7 @@
 import { Option, type Command } from 'commander';
 import { CopyEngine, CopyImageRequest, RemoteSide } from '../../gen/hostler/v1/image_service.js';
 import type { Context } from '../context.js';
-import {
-  address,
-  allowInUse,
-  askOf,
-  bandwidth,
-  makingCommand,
-  wholeNumber,
-  writableOf,
-  type MakeFlags,
-} from '../options.js';
+import { allowInUse, askOf, bandwidth, makingCommand, wholeNumber, writableOf, type MakeFlags } from '../options.js';
 
 const ENGINES = {
   auto: CopyEngine.COPY_ENGINE_AUTO,
@@ -62,8 +53,8 @@ export function copyCommand(context: Context): Command {
         context.follow(flags, (client) =>
           client.images.copyImage(
             CopyImageRequest.fromPartial({
-              source: address(source),
-              target: address(target),
+              source: client.at(source),
+              target: client.at(target),
               ...remoteOf(flags),
               engine: ENGINES[flags.engine],
               verify: flags.verify ?? false,

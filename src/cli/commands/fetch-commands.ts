@@ -18,7 +18,7 @@ import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 import { systemProblem } from '../local-file.js';
 import { layoutOf, layoutOptions, type LayoutFlags } from '../layout-options.js';
-import { address, askOf, bandwidth, byteCount, makingCommand, operationOptions, writableOf } from '../options.js';
+import { askOf, bandwidth, byteCount, makingCommand, operationOptions, writableOf } from '../options.js';
 import type { OperationFlags, TargetFlags } from '../options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import { bytes, table } from '../text.js';
@@ -55,11 +55,11 @@ export function fetchCommands(context: Context): Command[] {
     .addOption(passphraseFile('opens an encrypted image, to rewrite it in --target-format'))
     .action(async (url: string, target: string, flags: FetchFlags) => {
       const source = await sourceOf(url, flags);
-      return context.follow(flags, ({ images }) =>
+      return context.follow(flags, ({ images, at }) =>
         images.fetchImage(
           FetchImageRequest.fromPartial({
-            ...source,
-            target: address(target),
+            ...source(at),
+            target: at(target),
             targetFormat: flags.targetFormat ?? '',
             sourceFormat: flags.format ?? '',
             archiveMember: flags.member ?? '',
@@ -80,11 +80,11 @@ export function fetchCommands(context: Context): Command[] {
     .argument('<target>')
     .action(async (url: string, target: string, flags: FetchFlags) => {
       const source = await sourceOf(url, flags);
-      return context.follow(flags, ({ images }) =>
+      return context.follow(flags, ({ images, at }) =>
         images.fetchRawImage(
           FetchRawImageRequest.fromPartial({
-            ...source,
-            target: address(target),
+            ...source(at),
+            target: at(target),
             overwrite: flags.overwrite ?? false,
             attributes: writableOf(flags).attributes,
             ...askOf(flags),
@@ -105,10 +105,10 @@ export function cacheCommands(context: Context): Command[] {
     .option('--member <name>', 'the file to take out of a tar or zip archive; * for its only disk')
     .action(async (url: string, flags: OperationFlags & SourceFlags) => {
       const source = await sourceOf(url, flags);
-      return context.follow(flags, ({ images }) =>
+      return context.follow(flags, ({ images, at }) =>
         images.prefetchImage(
           PrefetchImageRequest.fromPartial({
-            ...source,
+            ...source(at),
             targetFormat: flags.targetFormat ?? '',
             sourceFormat: flags.format ?? '',
             archiveMember: flags.member ?? '',
@@ -229,13 +229,18 @@ async function sourceOf(
   const checksum = checksumFile === undefined ? sum : await listedIn(checksumFile, url);
   const headers = { ...given, ...read };
   const [, imageId] = /^glance:(.+)$/.exec(url) ?? [];
-  const source: ImageSource['source'] =
+  const source = (at: Connection['at']): ImageSource['source'] =>
     imageId !== undefined
       ? { $case: 'glance', value: { endpoint: '', imageId, token: process.env['OS_TOKEN'] ?? '' } }
       : /^[a-z]+:\/\//.test(url)
         ? { $case: 'http', value: { url, headers, checksumUrl } }
-        : { $case: 'file', value: { path: address(url) } };
-  return { source: { source }, checksum, maxSizeBytes: maxSize, bandwidthBytesPerSecond: rate };
+        : { $case: 'file', value: { path: at(url) } };
+  return (at: Connection['at']) => ({
+    source: { source: source(at) },
+    checksum,
+    maxSizeBytes: maxSize,
+    bandwidthBytesPerSecond: rate,
+  });
 }
 
 function checksumOf(text: string): { algorithm: string; digest: string } {

@@ -14,7 +14,7 @@ import type { Context } from '../context.js';
 import { events } from '../follow.js';
 import { EXIT } from '../help/exit-codes.js';
 import { openReadable } from '../local-file.js';
-import { address, askOf, byteCount, octal, operationOptions, type OperationFlags } from '../options.js';
+import { askOf, byteCount, octal, operationOptions, type OperationFlags } from '../options.js';
 import { exactBytes, listing } from '../text.js';
 import { folderCommands } from './folder-commands.js';
 
@@ -42,8 +42,8 @@ function chown(context: Context): Command {
     .argument('<path>')
     .option('-R, --recursive', 'the whole tree below it too')
     .action((owner: string, path: string, flags: OperationFlags & { recursive?: true }) =>
-      context.follow(flags, ({ files }) =>
-        files.chown({ path: address(path), owner, recursive: flags.recursive ?? false, ...askOf(flags) }),
+      context.follow(flags, ({ files, at }) =>
+        files.chown({ path: at(path), owner, recursive: flags.recursive ?? false, ...askOf(flags) }),
       ),
     );
 }
@@ -55,8 +55,8 @@ function shift(context: Context): Command {
     .option('--uid-map <start:target:count>', 'for users; may be given more than once', collectMap, [])
     .option('--gid-map <start:target:count>', 'for groups; may be given more than once', collectMap, [])
     .action((path: string, flags: OperationFlags & { uidMap: IdMap[]; gidMap: IdMap[] }) =>
-      context.follow(flags, ({ files }) =>
-        files.chownForIdMaps({ path: address(path), uidMaps: flags.uidMap, gidMaps: flags.gidMap, ...askOf(flags) }),
+      context.follow(flags, ({ files, at }) =>
+        files.chownForIdMaps({ path: at(path), uidMaps: flags.uidMap, gidMaps: flags.gidMap, ...askOf(flags) }),
       ),
     );
 }
@@ -68,9 +68,9 @@ function remove(context: Context): Command {
     .option('--missing-ok', 'succeed when there is none')
     .option('--request-id <id>', 'idempotency key', '')
     .action((path: string, { missingOk = false, requestId }: { missingOk?: boolean; requestId: string }) =>
-      context.use(async ({ files }) => {
+      context.use(async ({ files, at }) => {
         const answer = await ask<DeleteFileResponse>((done) =>
-          files.deleteFile({ path: address(path), missingOk, requestId }, done),
+          files.deleteFile({ path: at(path), missingOk, requestId }, done),
         );
         context.print(DeleteFileResponse, answer, answer.existed ? 'removed' : 'nothing was there');
       }),
@@ -82,8 +82,8 @@ function stat(context: Context): Command {
     .description('whether a path exists, and what it is')
     .argument('<path>')
     .action((path: string) =>
-      context.use(async ({ files }) => {
-        const answer = await ask<StatFileResponse>((done) => files.statFile({ path: address(path) }, done));
+      context.use(async ({ files, at }) => {
+        const answer = await ask<StatFileResponse>((done) => files.statFile({ path: at(path) }, done));
         const text = listing([
           ['type', FileType[answer.fileType].replace('FILE_TYPE_', '').toLowerCase().replace('_', ' ')],
           ['size', exactBytes(answer.sizeBytes)],
@@ -104,10 +104,8 @@ function touch(context: Context): Command {
     .argument('<path>')
     .option('--request-id <id>', 'idempotency key', '')
     .action((path: string, { requestId }: { requestId: string }) =>
-      context.use(async ({ files }) => {
-        const answer = await ask<TouchFileResponse>((done) =>
-          files.touchFile({ path: address(path), requestId }, done),
-        );
+      context.use(async ({ files, at }) => {
+        const answer = await ask<TouchFileResponse>((done) => files.touchFile({ path: at(path), requestId }, done));
         context.print(TouchFileResponse, answer, answer.existed ? 'touched' : 'nothing was there');
       }),
     );
@@ -120,8 +118,8 @@ function read(context: Context): Command {
     .addOption(new Option('--offset <bytes>', 'where to start').argParser(byteCount).default(0n, '0'))
     .option('--length <bytes>', 'length; to the end by default', byteCount)
     .action((path: string, { offset, length }: { offset: bigint; length?: bigint }) =>
-      context.use(async ({ files }) => {
-        const stream = files.readFile({ path: address(path), offset, length });
+      context.use(async ({ files, at }) => {
+        const stream = files.readFile({ path: at(path), offset, length });
         for await (const { data } of events(stream))
           if (!process.stdout.write(data)) await new Promise((resolve) => process.stdout.once('drain', resolve));
       }),
@@ -146,13 +144,13 @@ function write(context: Context): Command {
     .option('--append', 'write at the end of the existing file')
     .option('--request-id <id>', 'idempotency key', '')
     .action((path: string, { from, append, umask, offset, requestId }: WriteFlags) =>
-      context.use(async ({ files }) => {
+      context.use(async ({ files, at }) => {
         const input =
           from === undefined
             ? process.stdin
             : (await openReadable(from)).createReadStream({ highWaterMark: PIECE_BYTES });
         const pieces: AsyncIterable<Buffer> = input;
-        const header = { path: address(path), umask, offset, append: append ?? false, requestId };
+        const header = { path: at(path), umask, offset, append: append ?? false, requestId };
         try {
           const answer = await askStreaming<WriteFileResponse, WriteFileRequest>(
             (done) => files.writeFile(done),

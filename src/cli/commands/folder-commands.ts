@@ -3,7 +3,7 @@ import { FileType, ListDirectoryResponse, type DirectoryEntry } from '../../gen/
 import { timeText } from '../../protocol/times.js';
 import { ask } from '../connection.js';
 import type { Context } from '../context.js';
-import { address, askOf, octal, operationOptions, type OperationFlags } from '../options.js';
+import { askOf, octal, operationOptions, type OperationFlags } from '../options.js';
 import { bytes, table } from '../text.js';
 
 /** `hostler file …`: folders and names. */
@@ -32,9 +32,9 @@ function make(context: Context): Command {
     .option('--group <group>', 'group of the new folders, a name or number')
     .option('--mode <octal>', 'mode of the new folders, such as 0750', octal)
     .action((path: string, { owner, group, mode, parents, ...flags }: MakeFlags) =>
-      context.follow(flags, ({ files }) =>
+      context.follow(flags, ({ files, at }) =>
         files.createDirectory({
-          path: address(path),
+          path: at(path),
           parents: parents ?? false,
           attributes: { owner, group, mode },
           ...askOf(flags),
@@ -50,9 +50,9 @@ function remove(context: Context): Command {
     .option('-R, --recursive', 'with all that is in it, unless images are in use or needed elsewhere')
     .option('--missing-ok', 'succeed when there is none')
     .action((path: string, flags: OperationFlags & { recursive?: true; missingOk?: true }) =>
-      context.follow(flags, ({ files }) =>
+      context.follow(flags, ({ files, at }) =>
         files.removeDirectory({
-          path: address(path),
+          path: at(path),
           recursive: flags.recursive ?? false,
           missingOk: flags.missingOk ?? false,
           ...askOf(flags),
@@ -70,10 +70,10 @@ function move(context: Context): Command {
     .option('--rewrite-backing-files', 'write the new name into the headers of images that need it')
     .action(
       (source: string, target: string, flags: OperationFlags & { overwrite?: true; rewriteBackingFiles?: true }) =>
-        context.follow(flags, ({ files }) =>
+        context.follow(flags, ({ files, at }) =>
           files.moveFile({
-            source: address(source),
-            target: address(target),
+            source: at(source),
+            target: at(target),
             overwrite: flags.overwrite ?? false,
             rewriteBackingFiles: flags.rewriteBackingFiles ?? false,
             ...askOf(flags),
@@ -87,10 +87,10 @@ function list(context: Context): Command {
     .description('what is in a folder, in the order of the names')
     .argument('<path>')
     .action((path: string) =>
-      context.use(async ({ files }) => {
+      context.use(async ({ files, at }) => {
         const entries: DirectoryEntry[] = [];
         for (let pageToken = ''; ;) {
-          const request = { path: address(path), pageSize: 0, pageToken };
+          const request = { path: at(path), pageSize: 0, pageToken };
           const page = await ask<ListDirectoryResponse>((done) => files.listDirectory(request, done));
           entries.push(...page.entries);
           pageToken = page.nextPageToken;

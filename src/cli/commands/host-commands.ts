@@ -20,7 +20,7 @@ import { ask } from '../connection.js';
 import type { Context } from '../context.js';
 import { events } from '../follow.js';
 import { EXIT } from '../help/exit-codes.js';
-import { address, byteCount, seconds, wholeNumber } from '../options.js';
+import { byteCount, seconds, wholeNumber } from '../options.js';
 import { bytes, exactBytes, listing, table } from '../text.js';
 
 /** `hostler host …`: facts about the host. */
@@ -45,10 +45,8 @@ function filesystem(context: Context): Command {
     .description('space on the filesystem that holds a path')
     .argument('<path>')
     .action((path: string) =>
-      context.use(async ({ host }) => {
-        const answer = await ask<GetFilesystemInfoResponse>((done) =>
-          host.getFilesystemInfo({ path: address(path) }, done),
-        );
+      context.use(async ({ host, at }) => {
+        const answer = await ask<GetFilesystemInfoResponse>((done) => host.getFilesystemInfo({ path: at(path) }, done));
         context.print(GetFilesystemInfoResponse, answer, showFilesystem(answer.filesystem));
       }),
     );
@@ -92,8 +90,8 @@ function watch(context: Context): Command {
     .option('--threshold <bytes>', 'report a change of more than this; 1 % by default', byteCount)
     .option('--interval <seconds>', 'seconds between two looks; 5 by default', seconds)
     .action((path: string, { threshold, interval }: { threshold?: bigint; interval?: Duration }) =>
-      context.use(async ({ host }) => {
-        const request = { path: address(path), thresholdBytes: threshold, interval };
+      context.use(async ({ host, at }) => {
+        const request = { path: at(path), thresholdBytes: threshold, interval };
         for await (const answer of events(host.watchFilesystem(request))) {
           const { freeBytes = 0n, totalBytes = 0n } = answer.filesystem ?? {};
           context.print(
@@ -184,9 +182,9 @@ function mounted(context: Context): Command {
     .argument('<path>')
     .option('--source <source>', 'what must be mounted there')
     .action((mountPath: string, { source }: { source?: string }) =>
-      context.use(async ({ host }) => {
+      context.use(async ({ host, at }) => {
         const answer = await ask<IsMountedResponse>((done) =>
-          host.isMounted({ mountPath: address(mountPath), source }, done),
+          host.isMounted({ mountPath: at(mountPath), source }, done),
         );
         const what = answer.source === '' ? '' : ` (${answer.source}, ${answer.filesystemType})`;
         context.print(IsMountedResponse, answer, `${answer.mounted ? 'yes' : 'no'}${what}`);

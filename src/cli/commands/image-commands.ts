@@ -3,7 +3,6 @@ import { CreateImageRequest, CreateOverlayRequest, DeleteImageRequest } from '..
 import type { Context } from '../context.js';
 import {
   PREALLOCATIONS,
-  address,
   allowInUse,
   askOf,
   makingCommand,
@@ -56,7 +55,7 @@ function createCommand(context: Context): Command {
         context.follow(flags, (client) =>
           client.images.createImage(
             CreateImageRequest.fromPartial({
-              path: address(path),
+              path: client.at(path),
               format: flags.format,
               virtualSize: { $case: 'size', value: size },
               preallocation: PREALLOCATIONS[flags.preallocation],
@@ -94,8 +93,8 @@ function overlayCommand(context: Context): Command {
         context.follow(flags, (client) =>
           client.images.createOverlay(
             CreateOverlayRequest.fromPartial({
-              path: address(path),
-              backingFile: address(base),
+              path: client.at(path),
+              backingFile: client.at(base),
               backingFormat: flags.backingFormat,
               virtualSize: flags.size === undefined ? undefined : { $case: 'size', value: flags.size },
               allowChain: flags.allowChain ?? false,
@@ -120,7 +119,7 @@ function removeCommand(context: Context): Command {
       context.follow(flags, (client) =>
         client.images.deleteImage(
           DeleteImageRequest.fromPartial({
-            path: address(path),
+            path: client.at(path),
             missingOk: flags.missingOk ?? false,
             allowInUse: flags.allowInUse ?? false,
             allowDependants: flags.allowDependants ?? false,

@@ -6,7 +6,7 @@ import { ask, type Connection } from '../connection.js';
 import type { Context } from '../context.js';
 import { drawTree, sumsOf } from '../draw-inventory.js';
 import { events } from '../follow.js';
-import { address, collectLabel, collectText } from '../options.js';
+import { collectLabel, collectText } from '../options.js';
 import { bytes, printable, table } from '../text.js';
 
 const PAGE = 1000;
@@ -29,12 +29,12 @@ interface ListFlags {
 }
 
 /** @param hasDependants as given; unset: not given */
-function filterOf(flags: ListFlags, hasDependants: boolean | undefined): InventoryFilter {
+function filterOf(flags: ListFlags, hasDependants: boolean | undefined, at: Connection['at']): InventoryFilter {
   return {
     formats: flags.format,
     hasDependants,
     unwrittenSince: undefined,
-    backedBy: flags.backedBy === undefined ? '' : address(flags.backedBy),
+    backedBy: flags.backedBy === undefined ? '' : at(flags.backedBy),
     inUse: flags.inUse ?? (flags.unused === true ? false : undefined),
     orphaned: flags.orphaned,
     operationId: flags.operation ?? '',
@@ -61,9 +61,9 @@ function lsCommand(context: Context): Command {
       context.use(async (connection) => {
         const given = command.getOptionValueSource('dependants') === 'cli' ? flags.dependants : undefined;
         const request = {
-          path: address(path),
+          path: connection.at(path),
           flat: flags.flat ?? false,
-          filter: filterOf(flags, given),
+          filter: filterOf(flags, given, connection.at),
         };
         const { images, generation, unseen } = await all(connection, request);
         const whole = { images, generation, unseen, nextPageToken: '' };
@@ -111,7 +111,7 @@ function treeCommand(context: Context): Command {
     .argument('<path>')
     .action((path: string) =>
       context.use(async (connection) => {
-        const { images } = await all(connection, { path: address(path) });
+        const { images } = await all(connection, { path: connection.at(path) });
         const named = images.map(({ path: own, backingFile, format, allocatedBytes }) => ({
           path: own,
           base: backingFile === undefined ? undefined : posix.resolve(posix.dirname(own), backingFile),
@@ -129,7 +129,7 @@ function duCommand(context: Context): Command {
     .argument('<path>')
     .action((path: string) =>
       context.use(async (connection) => {
-        const { images } = await all(connection, { path: address(path) });
+        const { images } = await all(connection, { path: connection.at(path) });
         const sums = sumsOf(path, images);
         const rows = sums.map(({ folder, count, allocated }) => [bytes(allocated), String(count), folder]);
         const folders = sums.map(({ folder, count: images, allocated }) => ({

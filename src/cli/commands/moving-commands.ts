@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { DigestImageRequest } from '../../gen/hostler/v1/image_service.js';
 import type { Context } from '../context.js';
 import { downloadCommand, uploadCommand } from './transfer-commands.js';
-import { address, askOf, operationOptions, type OperationFlags } from '../options.js';
+import { askOf, operationOptions, type OperationFlags } from '../options.js';
 
 /**
  * `hostler image …`: the verbs that transfer an image's bytes between hosts, and those that verify
@@ -17,8 +17,8 @@ function digestCommand(context: Context): Command {
     .description("the digest of a file's bytes, equal whatever the sparseness; holes cost nothing")
     .argument('<path>')
     .action((path: string, flags: OperationFlags) =>
-      context.follow(flags, ({ images }) =>
-        images.digestImage(DigestImageRequest.fromPartial({ path: address(path), ...askOf(flags) })),
+      context.follow(flags, ({ images, at }) =>
+        images.digestImage(DigestImageRequest.fromPartial({ path: at(path), ...askOf(flags) })),
       ),
     );
 }

@@ -16,7 +16,6 @@ import { ask } from '../connection.js';
 import type { Context } from '../context.js';
 import { exitCode, failureOf } from '../failure.js';
 import { events } from '../follow.js';
-import { address } from '../options.js';
 import { passphraseFile, secretOf, type PassphraseFlags } from '../passphrase.js';
 import { ExtentDrawing, kindOf } from '../draw-extents.js';
 import { showChain, showInfo } from '../show-result.js';
@@ -43,14 +42,14 @@ function infoCommand(context: Context): Command {
     )
     .option('--chain', 'follow the backing chain; only with --format')
     .action((paths: readonly [string, ...string[]], { format, chain = false }: { format?: string; chain?: boolean }) =>
-      context.use(async ({ images }) => {
+      context.use(async ({ images, at }) => {
         const [path, ...more] = paths;
         if (more.length > 0) {
-          const request = { paths: paths.map(address), format, backingChain: chain };
+          const request = { paths: paths.map(at), format, backingChain: chain };
           await showMany(context, request.paths, images.batchGetImageInfo(request));
           return;
         }
-        const request = GetImageInfoRequest.fromPartial({ path: address(path), format, backingChain: chain });
+        const request = GetImageInfoRequest.fromPartial({ path: at(path), format, backingChain: chain });
         const answer = await ask<GetImageInfoResponse>((done) => images.getImageInfo(request, done));
         const layers = answer.info === undefined ? [] : [answer.info, ...answer.backingChain];
         context.print(GetImageInfoResponse, answer, layers.map(showInfo).join('\n\n'));
@@ -90,9 +89,8 @@ function detectCommand(context: Context): Command {
     )
     .argument('<path>')
     .action((path: string) =>
-      context.use(async ({ images }) => {
-        const named = path.startsWith('rbd:') ? path : address(path);
-        const answer = await ask<DetectDiskTypeResponse>((done) => images.detectDiskType({ path: named }, done));
+      context.use(async ({ images, at }) => {
+        const answer = await ask<DetectDiskTypeResponse>((done) => images.detectDiskType({ path: at(path) }, done));
         const basis = answer.basis === DetectionBasis.DETECTION_BASIS_PATH ? 'path' : 'content';
         context.print(DetectDiskTypeResponse, answer, `${answer.diskType ?? 'unknown'} (by its ${basis})`);
       }),
@@ -105,9 +103,9 @@ function inspectCommand(context: Context): Command {
     .argument('<path>')
     .option('-f, --format <format>', 'declared format; without it the chain is not followed')
     .action((path: string, { format }: { format?: string }) =>
-      context.use(async ({ images }) => {
+      context.use(async ({ images, at }) => {
         const request = GetImageInfoRequest.fromPartial({
-          path: address(path),
+          path: at(path),
           format,
           backingChain: format !== undefined,
         });
@@ -126,8 +124,8 @@ function mapCommand(context: Context): Command {
     .requiredOption('-f, --format <format>', 'format of the image')
     .addOption(passphraseFile())
     .action((path: string, { format, passphraseFile: given }: { format: string } & PassphraseFlags) =>
-      context.use(async ({ images }) => {
-        const request = { path: address(path), format, secret: secretOf(given) };
+      context.use(async ({ images, at }) => {
+        const request = { path: at(path), format, secret: secretOf(given) };
         const drawing = new ExtentDrawing();
         await context.list('extents', Extent, extentsOf(images.mapImage(request)), (extent) => {
           drawing.add(extent);
@@ -146,9 +144,9 @@ function measureCommand(context: Context): Command {
     .requiredOption('-O, --target-format <format>', 'the other format')
     .addOption(passphraseFile())
     .action((path: string, flags: { format: string; targetFormat: string } & PassphraseFlags) =>
-      context.use(async ({ images }) => {
+      context.use(async ({ images, at }) => {
         const { format, targetFormat, passphraseFile: given } = flags;
-        const request = { path: address(path), format, targetFormat, secret: secretOf(given) };
+        const request = { path: at(path), format, targetFormat, secret: secretOf(given) };
         const answer = await ask<MeasureImageResponse>((done) => images.measureImage(request, done));
         const text = listing([
           ['required', exactBytes(answer.requiredBytes)],

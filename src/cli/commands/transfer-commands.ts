@@ -21,7 +21,7 @@ import type { Context } from '../context.js';
 import { UsageError } from '../failure.js';
 import { events } from '../follow.js';
 import { openRegular } from '../local-file.js';
-import { address, bandwidth, targetOptions, writableOf, type TargetFlags } from '../options.js';
+import { bandwidth, targetOptions, writableOf, type TargetFlags } from '../options.js';
 import { showInfo } from '../show-result.js';
 import { createView, type ProgressView } from '../terminal/progress-view.js';
 import { TransferProgress } from '../terminal/transfer-progress.js';
@@ -44,7 +44,7 @@ export function uploadCommand(context: Context): Command {
     .action((file: string, target: string, flags: TargetFlags & { format: string; bandwidth?: bigint }) =>
       context.use(async (connection) => {
         const view = createView(process.stderr, context.json);
-        const options = { target: address(target), view, ...flags };
+        const options = { target: connection.at(target), view, ...flags };
         const answer = await upload(connection, file, options).finally(() => {
           view.end();
         });
@@ -148,7 +148,7 @@ export function downloadCommand(context: Context): Command {
     .option('--allow-in-use', 'work although a process holds the image')
     .addOption(bandwidth())
     .action((path: string, file: string, flags: { overwrite?: true; allowInUse?: true; bandwidth?: bigint }) =>
-      context.use(async ({ images, files }) => {
+      context.use(async ({ images, files, at }) => {
         const target = resolve(file);
         // Checked to save the download. link() below fails if the file exists, and reports other
         // errors.
@@ -163,7 +163,7 @@ export function downloadCommand(context: Context): Command {
         process.once('exit', discard);
         try {
           const request = {
-            path: address(path),
+            path: at(path),
             offset: 0n,
             length: undefined,
             allowInUse: flags.allowInUse ?? false,

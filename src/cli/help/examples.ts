@@ -87,7 +87,7 @@ export const EXAMPLES: ReadonlyMap<string, readonly string[]> = new Map(
     'ops cancel': ['ops cancel 01M8KYAFPS8AY0GVWYQT62XV0K', 'ops cancel --label job=7'],
     'context add': [
       'context add lab --address unix:///run/hostler/hostler.sock',
-      'context add prod --address tcp://host.example:16520 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key',
+      'context add prod --address tcp://host.example:16520 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key --root /srv/images',
     ],
     'context ls': ['context ls'],
     'context use': ['context use prod'],

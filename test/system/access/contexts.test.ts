@@ -86,12 +86,34 @@ describe('contexts of the command', () => {
     await wrong(['--context', 'near', '--address', address, ...ARCH], 2, /not both/);
   });
 
+  it('a relative path is in the root of the context, unless it begins with a dot', async () => {
+    const { address, folder: own } = daemon.get();
+    const create = (...words: string[]) => ['--json', 'image', 'create', ...words, '1M', '-f', 'raw'];
+    const made = async (args: readonly string[], env?: NodeJS.ProcessEnv) => {
+      const answer = JSON.parse(await run(args, env)) as { result: { image: { info: { path: string } } } };
+      return answer.result.image.info.path;
+    };
+    await run(['context', 'add', 'near', '--address', address, '--root', `${own}/images`]);
+    assert.equal(await made(create('vm1.raw')), `${own}/images/vm1.raw`);
+    assert.equal(await made(create(`${own}/images/vm2.raw`)), `${own}/images/vm2.raw`);
+    const info = await run(['image', 'info', 'vm1.raw', 'vm2.raw', '-f', 'raw']);
+    assert.match(info, /vm1\.raw[^]*vm2\.raw/);
+    // As without a root: in the folder in which the command runs.
+    await wrong(create('./vm3.raw'), 4, /PATH_OUTSIDE_ROOTS/);
+    await wrong(create('vm3.raw'), 4, /PATH_OUTSIDE_ROOTS/, { HOSTLER_ADDRESS: address });
+  });
+
   it('mistakes are named', async () => {
     const add = (name: string, ...more: string[]) => ['context', 'add', name, ...more];
     await wrong(add('near'), 2, /needs --address/, { HOSTLER_ADDRESS: 'unix:///x' });
     await wrong(add('near', '--address', 'http://x'), 2, /must be unix:/);
     await wrong(add('near', '--address', 'unix:///x', ...tls().flat()), 2, /do not speak TLS/);
     await wrong(add('near', '--address', 'tcp://h:1', '--tls-ca', '/ca'), 2, /go together/);
+    await wrong(
+      add('near', '--address', 'unix:///x', '--root', 'images'),
+      2,
+      /--root images: must be the absolute path/,
+    );
     await wrong(add('../near', '--address', 'unix:///x'), 2, /letters, digits/);
     await run(add('near', '--address', 'unix:///x'));
     await wrong(add('near', '--address', 'unix:///y'), 2, /there is a context near/);
