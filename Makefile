@@ -104,8 +104,9 @@ deb: setup build ## build the Debian package: dist/hostler_VERSION_ARCH.deb
 	@scripts/system-packages.sh dh:debhelper
 	@scripts/package/deb.sh
 
-test-package: setup build ## install, upgrade, remove and purge the Debian package in a clean Debian with systemd; as root
+test-package: setup build ## install, upgrade, remove and purge the Debian package in a clean Debian, with systemd and without; as root
 	@scripts/system-packages.sh dh:debhelper
+	@scripts/system-packages.sh --optional lintian:lintian
 	@$(TEST) --suite package $(if $(ONLY),--only '$(ONLY)')
 
 test-bare: ## run the README's two commands in the root of a bare Debian, which it makes; as root

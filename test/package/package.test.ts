@@ -5,10 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT_FOLDER } from '../support/daemon.js';
-import { isRoot, needs } from '../support/needs.js';
+import { installed, isRoot, needs } from '../support/needs.js';
 import { BootedRoot } from '../support/package/booted-root.js';
 import { scratchFolder } from '../support/scratch.js';
 import { sh, tryRun } from '../support/shell.js';
@@ -68,6 +68,19 @@ describe('the Debian package', function () {
     const first = await readFile(current);
     await sh(join(ROOT_FOLDER, 'scripts/package/deb.sh'));
     assert.ok(first.equals(await readFile(current)));
+  });
+
+  it('is clean for lintian, and each override has its reason', async function () {
+    needs(this, installed('lintian'), 'lintian is not installed');
+    const { code, stdout } = await tryRun('lintian', ['--allow-root', '--fail-on', 'error,warning', current]);
+    assert.deepEqual({ code, stdout }, { code: 0, stdout: '' });
+    const overrides = await readFile(join(ROOT_FOLDER, 'packaging/debian/hostler.lintian-overrides'), 'utf8');
+    // Overrides of one reason stand together below it.
+    for (const group of overrides
+      .trim()
+      .split(/\n(?=#)/)
+      .filter((each) => !/^#[^\n]*$/.test(each)))
+      assert.match(group, /^#/);
   });
 
   it('of the commit before installs and serves', async () => {
@@ -143,6 +156,14 @@ describe('the Debian package', function () {
     await root.run(`systemd-analyze security hostlerd --threshold=${String(MOST_EXPOSED)}`);
   });
 
+  it('makes a host of which the doctor has nothing to say, as the unit runs the daemon', async () => {
+    const as = '-p User=hostler -p LimitNOFILE=65536 -p StateDirectory=hostler/state -p LogsDirectory=hostler';
+    const { code, stdout, stderr } = await root.try(`systemd-run -q --pipe --wait ${as} hostler doctor`);
+    assert.equal(code, 0, stdout + stderr);
+    assert.doesNotMatch(stdout, /^problem/m);
+    assert.match(stdout, /^ok +sandbox /m);
+  });
+
   it('has manual pages, completions, licenses, a bill of materials and the contract', async () => {
     const man = await root.run('zcat /usr/share/man/man1/hostler.1.gz /usr/share/man/man8/hostlerd.8.gz');
     for (const word of ['hostler image convert', '--preallocation <how>', '--check-config'])
@@ -173,12 +194,7 @@ describe('the Debian package', function () {
     assert.match(await root.run('cat /var/log/hostler/audit.log.1'), /upload\.raw/);
   });
 
-  it('does the demo', async () => {
-    const demo = join(root.folder, 'usr/lib/hostler/scripts/demo.sh');
-    await mkdir(join(demo, '..'), { recursive: true });
-    await writeFile(demo, await readFile(join(ROOT_FOLDER, 'scripts/demo.sh')), { mode: 0o755 });
-    assert.match(await root.run('/usr/lib/hostler/scripts/demo.sh && rm -r /usr/lib/hostler/scripts'), /DEMO OK/);
-  });
+  it('does the demo', () => root.demo());
 
   it('leaves no child after a crash or a stop, and starts again after a crash', async () => {
     const children = () =>

@@ -1,8 +1,8 @@
-/** A clean Debian 12 with systemd as its init, in namespaces of its own. */
+/** A clean Debian 12 in namespaces of its own, with systemd as its init or with none. */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { ROOT_FOLDER } from '../daemon.js';
@@ -18,13 +18,14 @@ export class BootedRoot {
     private readonly pid: string,
   ) {}
 
-  /** Fails with what was said on standard error where systemd does not boot. */
-  static async start(folder: string): Promise<BootedRoot> {
-    const boot = spawn(join(ROOT_FOLDER, 'scripts/package/boot.sh'), [folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+  /** Fails with what was said on standard error where it does not boot. */
+  static async start(folder: string, init: 'systemd' | 'none' = 'systemd'): Promise<BootedRoot> {
+    const words = [...(init === 'systemd' ? [] : ['--without-systemd']), folder];
+    const boot = spawn(join(ROOT_FOLDER, 'scripts/package/boot.sh'), words, { stdio: ['ignore', 'pipe', 'pipe'] });
     let complaints = '';
     boot.stderr.on('data', (data: Buffer) => (complaints += data.toString()));
     for await (const line of createInterface(boot.stdout)) return new BootedRoot(folder, boot, line);
-    throw new Error(`systemd does not boot in namespaces here: ${complaints.trim()}`);
+    throw new Error(`a Debian does not boot in namespaces here: ${complaints.trim()}`);
   }
 
   async stop(): Promise<void> {
@@ -52,6 +53,16 @@ export class BootedRoot {
     const { code, stdout, stderr } = await this.try(command);
     assert.equal(code, 0, `${command}\n${stdout}${stderr}`);
     return stdout.trim();
+  }
+
+  /** Does the demo with the programs of the package. */
+  async demo(): Promise<void> {
+    const scripts = join(this.folder, 'usr/lib/hostler/scripts');
+    await mkdir(scripts);
+    await copyFile(join(ROOT_FOLDER, 'scripts/demo.sh'), join(scripts, 'demo.sh'));
+    await chmod(join(scripts, 'demo.sh'), 0o755);
+    assert.match(await this.run('/usr/lib/hostler/scripts/demo.sh'), /DEMO OK/);
+    await rm(scripts, { recursive: true });
   }
 
   /** What systemd says of a property of the daemon's unit. */
