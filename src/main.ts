@@ -6,7 +6,7 @@ import { errorText } from './adapters/telemetry/log.js';
 import { endProcess } from './adapters/process/end-process.js';
 import { readVersion } from './protocol/version.js';
 import { StateFolderBroken, StateFolderBusy } from './adapters/owned/state-folder.js';
-import { USAGE, ArgumentsError, parseArguments } from './wiring/arguments.js';
+import { HELP, ArgumentsError, parseArguments } from './wiring/arguments.js';
 import { LeftoverError, listFolders, removeFoldersOf } from './wiring/leftover-folders.js';
 import { quietRunner } from './wiring/doctor/quiet-runner.js';
 import { problemsOf } from './wiring/check-config.js';
@@ -34,8 +34,11 @@ const EXPECTED = [
 
 async function main(): Promise<void> {
   const values = parseArguments();
+  // The reader of the output is gone, or the disk is full: nothing can be shown any more. The log of a
+  // daemon that serves is written elsewhere.
+  if (!values.isServing) process.stdout.on('error', () => void endProcess(1));
   if (values.help === true) {
-    process.stdout.write(USAGE);
+    process.stdout.write(HELP);
     return;
   }
   if (values.version === true) {

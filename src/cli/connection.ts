@@ -20,7 +20,7 @@ export interface Connection {
   /**
    * The address that a word of the command line means: an absolute path, or `rbd:…`. Relative ones
    * are in the default root of the daemon's context; without one, and those that begin with a dot,
-   * in the folder in which the command runs.
+   * in the folder in which the command runs. Fails with UsageError if it is empty.
    */
   readonly at: (word: string) => string;
   readonly commands: CommandServiceClient;
@@ -97,7 +97,9 @@ export async function connect(address: string, tls?: TlsPaths, root?: string): P
   };
 }
 
+/** Fails with UsageError for an empty word: it would be the whole folder. */
 function addressOf(word: string, root: string | undefined): string {
+  if (word === '') throw new UsageError('a path is empty');
   if (word.startsWith('rbd:')) return word;
   return root === undefined || /^\.{1,2}(?:\/|$)/.test(word) ? resolve(word) : resolve(root, word);
 }

@@ -5,6 +5,7 @@ import { Status } from '../gen/google/rpc/status.js';
 import { REASONS, isReason } from '../domain/model/reasons/reasons.js';
 import { connectionFailure, type ConnectionFailure } from '../protocol/connection-failure.js';
 import { EXIT } from './help/exit-codes.js';
+import { printable } from './text.js';
 import { OWN_DOMAIN, adviceOf, codeOf, isOwnReason, type OwnReason } from './own-reasons.js';
 
 const BY_REASON: ReadonlyMap<string, number> = new Map([
@@ -112,12 +113,17 @@ export function exitCode({ code, reason }: Failure): number {
  */
 export function explain(failure: Failure, names?: Names): string {
   const { reason, facts } = failure;
-  if (isOwnReason(reason)) return [`hostler: ${failure.message}`, adviceOf(reason) ?? []].flat().join('\n  ');
+  if (isOwnReason(reason)) return [`hostler: ${linesOf(failure.message)}`, adviceOf(reason) ?? []].flat().join('\n  ');
   const message = messageOf(failure, names);
   const name = reason ?? status[failure.code] ?? String(failure.code);
   const advice = reason === undefined || !isReason(reason) ? '' : `\n  ${inWordsOf(names, REASONS[reason].advice)}`;
   const stderr = facts['stderr'] === undefined || message.includes(facts['stderr']) ? '' : `\n  ${facts['stderr']}`;
-  return `hostler: ${message} [${name}]${stderr}${advice}`;
+  return `${linesOf(`hostler: ${message} [${name}]${stderr}`)}${advice}`;
+}
+
+/** Names of files, and what tools print, may have control characters. Lines stay lines. */
+function linesOf(text: string): string {
+  return text.split('\n').map(printable).join('\n');
 }
 
 function inWordsOf(names: Names | undefined, text: string): string {

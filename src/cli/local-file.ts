@@ -39,6 +39,7 @@ export function systemProblem(error: unknown, file?: string): string | undefined
   if (typeof error.code !== 'string') return undefined;
   const [, what] = /^[A-Z0-9_]+: ([^,]+), \w+/.exec(error.message) ?? [];
   const path = 'path' in error && typeof error.path === 'string' ? error.path : file;
+  if (error.code === 'EISDIR' && path !== undefined) return `${path} is a folder`;
   const words = what ?? error.message.replace(/^[A-Z0-9_]+: /, '').replace(/, \w+$/, '');
   return path === undefined || words.includes(path) ? words : `${words}: ${path}`;
 }

@@ -17,6 +17,7 @@ import {
   cryptoProvider,
   type JsonGeneralName,
 } from '@peculiar/x509';
+import { whyRefused } from '../domain/model/own-files.js';
 import { makeFolder } from '../file-io/make-folder.js';
 
 cryptoProvider.set(webcrypto);
@@ -143,7 +144,7 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
     throw new CertificateProblem(
       error instanceof Error && 'code' in error && error.code === 'EEXIST'
         ? `${path} exists; it is not replaced`
-        : `${path} cannot be made: ${String(error)}`,
+        : `${path} cannot be made: ${whyRefused(error) ?? String(error)}`,
     );
   });
   try {

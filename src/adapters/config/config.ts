@@ -184,7 +184,7 @@ export function parseConfig(text: string, path: string): Config {
   try {
     data = parse(text);
   } catch (error) {
-    if (error instanceof TomlError) throw new ConfigError(`${path}: ${error.message}`);
+    if (error instanceof TomlError) throw new ConfigError(`${path}: ${tomlProblem(error)}`);
     throw error;
   }
   const result = schema.safeParse(data, { error: schemaWords });
@@ -194,6 +194,12 @@ export function parseConfig(text: string, path: string): Config {
       .map((issue) => `${path}: ${[issue.path.join('.'), issue.message].filter((part) => part !== '').join(': ')}`)
       .join('\n'),
   );
+}
+
+/** `line 3, column 5: invalid value`. The library also shows the lines, whatever is in them. */
+function tomlProblem({ line, column, message }: TomlError): string {
+  const [what = ''] = message.replace(/^Invalid TOML document: /, '').split('\n', 1);
+  return `line ${String(line)}, column ${String(column)}: ${what}`;
 }
 
 /** The configuration in force, with its defaults, as TOML. */

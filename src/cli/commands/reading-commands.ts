@@ -69,7 +69,8 @@ async function showMany(
   await context.list('results', ImageDescription, resultsOf(stream), ({ outcome, backingChain, index }) => {
     if (outcome?.$case === 'info') return `${[outcome.value, ...backingChain].map(showInfo).join('\n\n')}\n`;
     const { message, reason = '' } = failureOf(outcome?.value ?? Status.create());
-    return `${printable(paths[index] ?? '')}: ${printable(message)} [${reason}]\n`;
+    const path = paths[index] ?? '';
+    return `${printable(message.startsWith(path) ? message : `${path}: ${message}`)} [${reason}]\n`;
   });
 }
 

@@ -152,7 +152,9 @@ export function downloadCommand(context: Context): Command {
         const target = resolve(file);
         // Checked to save the download. link() below fails if the file exists, and reports other
         // errors.
-        if (flags.overwrite !== true && (await stat(target).catch(() => undefined)) !== undefined)
+        const there = await stat(target).catch(() => undefined);
+        if (there?.isDirectory() === true) throw new UsageError(`${target} is a folder; name the file in it`);
+        if (flags.overwrite !== true && there !== undefined)
           throw new UsageError(`${target} exists; --overwrite replaces it`);
         const part = join(dirname(target), `.hostler-download-${randomBytes(6).toString('hex')}`);
         const view = createView(process.stderr, context.json);

@@ -35,6 +35,8 @@ describe('the command line', () => {
       [() => ['image', 'upload', scratch.path('pipe'), image('x'), '-f', 'raw'], 1, /pipe is no regular file/],
       [() => ['image', 'download', image('a.qcow2'), scratch.path('none/x')], 1, /no such file/],
       [() => ['image', 'download', image('a.qcow2'), '/proc/x'], 1, /no such file/],
+      [() => ['image', 'download', image('a.qcow2'), scratch.path('folder')], 2, /folder is a folder/],
+      [() => ['disk', 'find-root', '--xml', scratch.path('folder')], 1, /folder is a folder/],
       [() => ['file', 'write', image('t'), '--from', scratch.path('folder')], 1, /folder is a folder/],
       [() => ['image', 'map', image('a.qcow2'), '-f', 'qcow2', '--passphrase-file', '/none'], 2, /no such file.*none/],
       [() => ['image', 'fetch', '/a', image('x'), '--header-file', '/none'], 2, /no such file.*none/],
@@ -67,6 +69,26 @@ describe('the command line', () => {
     wrong(await hostler('image', 'create', image('b'), '1X', '-f', 'raw'), 2, /^hostler: <size>: must be/);
     wrong(await hostler('ops', 'show', 'x'), 2, /^hostler: <id>: must be a ULID/);
     wrong(await hostler('ops', 'cancel'), 2, /^hostler: <id>: exactly one of <id> and labels/);
+  });
+
+  it('an empty path is refused: it would be the folder in which the command runs', async () => {
+    for (const words of [
+      ['rmdir', '-R', ''],
+      ['ls', ''],
+      ['image', 'info', image('a.qcow2'), ''],
+    ])
+      wrong(await hostler(...words), 2, /^hostler: a path is empty\n/);
+  });
+
+  it('the advice names options, not fields', async () => {
+    const shrink = await hostler('image', 'resize', image('a.qcow2'), '1M', '-f', 'qcow2');
+    wrong(shrink, 4, /\[WOULD_SHRINK\]\n {2}Set --allow-shrink if/);
+  });
+
+  it('a terminal does not obey what is in a name', async () => {
+    const { stderr } = await hostler('image', 'info', image('none\u001B[31m'));
+    assert.match(stderr, /none\\x1b\[31m/);
+    assert.ok(!stderr.includes('\u001B'), JSON.stringify(stderr));
   });
 
   for (const words of BARE)

@@ -161,6 +161,40 @@ describe('words', () => {
       assert.deepEqual([unknown.code, STACK.test(unknown.stderr)], [1, false]);
       assert.match(unknown.stderr, /'--confg'[\s\S]*usage: hostlerd/);
     });
+    it('two modes at the same time, and an option of another mode', async () => {
+      for (const [args, says] of [
+        [['--check-config', '--doctor'], /--check-config and --doctor do not go together\nusage: hostlerd/],
+        [['--force', '--check-config'], /--force goes with --remove-folders-of\nusage/],
+        [['--json'], /--json goes with --doctor\nusage/],
+      ] as const) {
+        const { code, stderr } = await hostlerd(...args);
+        assert.deepEqual([code, STACK.test(stderr)], [1, false]);
+        assert.match(stderr, says);
+      }
+    });
+    it('a reader that has gone, or a full disk, without a stack', async () => {
+      const file = await configured(`[[roots]]\npath = "${scratch.path()}"\n`);
+      for (const mode of ['--help', '--version', '--show-config']) {
+        const { code, stderr } = await tryRun('bash', [
+          '-c',
+          `exec "$0" "$@" >/dev/full`,
+          HOSTLERD,
+          '--config',
+          file,
+          mode,
+        ]);
+        assert.deepEqual({ code, stderr }, { code: 1, stderr: '' });
+      }
+    });
+    it('a configuration that is no TOML in one line, without what stands there', async () => {
+      const { code, stderr } = await hostlerd(
+        '--config',
+        await configured('a = 1\nb = \u001B[31m\n'),
+        '--check-config',
+      );
+      assert.deepEqual([code, stderr.includes('\u001B')], [1, false]);
+      assert.match(stderr, /^hostlerd: \S+check\.toml: line 2, column \d+: [^\n]+\n$/);
+    });
     it('a port that is taken, once, and not as a connection that was refused', async () => {
       const taken = createServer().listen(0, '127.0.0.1');
       await once(taken, 'listening');
