@@ -34,8 +34,8 @@ const EXPECTED = [
 
 async function main(): Promise<void> {
   const values = parseArguments();
-  // The reader of the output is gone, or the disk is full: nothing can be shown any more. The log of a
-  // daemon that serves is written elsewhere.
+  // The reader of the output is gone, or the disk is full: nothing can be shown any more. A daemon
+  // that serves writes its log elsewhere.
   if (!values.isServing) process.stdout.on('error', () => void endProcess(1));
   if (values.help === true) {
     process.stdout.write(HELP);

@@ -8,6 +8,8 @@ import type { ProcessRunner } from '../adapters/process/process.js';
 import { Authority, type Identity } from '../domain/access/authority.js';
 import { BUILT_IN, roleOf, type Role } from '../domain/access/role.js';
 import { asHostlerError } from '../domain/model/errors.js';
+import { OwnFileError } from '../domain/model/own-files.js';
+import { TlsFilesBroken } from '../protocol/certificate-files.js';
 import { Certificates } from '../server/certificates.js';
 import type { ListenerOptions } from '../server/server.js';
 import { loadConfig } from './load-config.js';
@@ -101,10 +103,16 @@ export async function reloadingAuthority(config: Config, file: string, log: Log)
         if (needsRestart.length > 0)
           log.warn('changed settings take effect at the next start', { file, needs_restart: needsRestart });
       } catch (cause) {
-        log.error('callers and roles could not be read again: the old ones stay', { file, cause: errorText(cause) });
+        log.error('callers and roles could not be read again: the old ones stay', { file, cause: whyNot(cause) });
       }
     },
   };
+}
+
+/** A stack is no help where the file of an operator is wrong: the message says what and where. */
+function whyNot(cause: unknown): string | undefined {
+  const isOperators = [ConfigError, OwnFileError, TlsFilesBroken].some((kind) => cause instanceof kind);
+  return isOperators && cause instanceof Error ? cause.message : errorText(cause);
 }
 
 /** Fails with TlsFilesBroken. */
@@ -116,7 +124,7 @@ export async function certificatesOf({ tls }: Config, log: Log): Promise<Certifi
     {
       reloaded: () => log.info('certificates were read again', paths),
       failed: (cause) =>
-        log.error('certificates could not be read again: the old ones stay', { ...paths, cause: errorText(cause) }),
+        log.error('certificates could not be read again: the old ones stay', { ...paths, cause: whyNot(cause) }),
     },
   );
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 
 /** Exceptions: the options and arguments of a field; the first that a command has is used. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
+  allow_shrink: ['--shrink'],
   archive_member: ['--member'],
   attempts: ['--attempts'],
   backing_chain: ['--chain'],

@@ -82,7 +82,7 @@ describe('the command line', () => {
 
   it('the advice names options, not fields', async () => {
     const shrink = await hostler('image', 'resize', image('a.qcow2'), '1M', '-f', 'qcow2');
-    wrong(shrink, 4, /\[WOULD_SHRINK\]\n {2}Set --allow-shrink if/);
+    wrong(shrink, 4, /\[WOULD_SHRINK\]\n {2}Set --shrink if/);
   });
 
   it('a terminal does not obey what is in a name', async () => {

@@ -130,4 +130,20 @@ describe('lines of the log', () => {
     assert.deepEqual(taken?.['taken'], ['callers']);
     assert.deepEqual(waits?.['needs_restart'], ['server.drain_seconds']);
   });
+
+  it('after SIGHUP a file that is wrong is named with its line, without a stack', async () => {
+    const file = join(daemon.get().folder, 'hostler.toml');
+    const text = await readFile(file, 'utf8');
+    for (const [wrong, cause] of [
+      [`${text}\nzz\n`, /^\S+hostler\.toml: line \d+, column \d+: [^\n]+$/],
+      [text.replace('[server]', '[server]\ndrains = 7'), /^\S+hostler\.toml: server: unknown: drains$/],
+    ] as const) {
+      await writeFile(file, wrong);
+      const from = daemon.get().log.length;
+      daemon.get().process.kill('SIGHUP');
+      await daemon.get().logged(/could not be read again: the old ones stay/, from);
+      assert.match(String(daemon.get().records().at(-1)?.['cause']), cause);
+    }
+    await writeFile(file, text);
+  });
 });
