@@ -20,6 +20,26 @@ if ! "$python" -c 'import nova' 2>/dev/null; then
   "$repository/scripts/system-packages.sh" "no command of:python3-nova" >"$cache/install.log" 2>&1 ||
     unable "python3-nova is not installed: $(tail -n 1 "$cache/install.log")"
 fi
+# Nova's functional tests need Placement, and the paste configuration of Nova's API, which Debian has
+# in a package that starts services.
+paste=$cache/api-paste.ini
+functional_packages() {
+  if ! "$python" -c 'import placement' 2>/dev/null || ! command -v strace >/dev/null; then
+    "$repository/scripts/system-packages.sh" strace:strace "no command of:python3-placement" || return
+  fi
+  strace -qq -o /dev/null true || return
+  [ ! -s "$paste" ] || return 0
+  (cd "$cache" && rm -f nova-common_*.deb && apt-get download -q nova-common) || return
+  dpkg-deb --fsys-tarfile "$cache"/nova-common_*.deb | tar -x -O --wildcards '*/api-paste.ini' >"$paste"
+}
+functional() {
+  if ! functional_packages >"$cache/install.log" 2>&1; then
+    echo "Nova's functional tests cannot run here: $(tail -n 1 "$cache/install.log")"
+    echo "0 passed, 0 failed, 1 skipped"
+    return
+  fi
+  OS_WSGI__API_PASTE_CONFIG=$paste "$run/python" -W ignore tests/nova_functional.py --parts 2
+}
 grpcio=$(grep -o -m 1 'grpcio==[0-9.]*' "$repository/scripts/test-clients.sh")
 # venv NAME PACKAGE…: the Python of the tests is Debian's, because Nova is. It may have no pip.
 venv() {
@@ -91,5 +111,6 @@ tests "of the Python client, over h2" env PYTHONPATH="$here/tests" "${pytest[@]}
   --rootdir "$client" -c /dev/null -k "not aio and not asyncio" \
   "$client"/test_connection.py "$client"/test_errors.py "$client"/test_operations.py
 tests "Nova's own" "$run/python" -W ignore tests/nova_own_tests.py
+tests "Nova's functional ones, and the programs that Nova starts" functional
 echo "$passed passed, $failed failed, $skipped skipped"
 exit "$code"
