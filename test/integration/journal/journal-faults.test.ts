@@ -8,23 +8,23 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSyn
 import { readdir, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openJournal as openFile } from '../../src/adapters/journal/opening.js';
-import { readOperation, parseRow } from '../../src/adapters/journal/records.js';
-import { JournalUnavailable } from '../../src/adapters/journal/store.js';
-import { troubleOf } from '../../src/adapters/journal/trouble.js';
-import { WriteCountFile } from '../../src/adapters/journal/write-count-file.js';
-import { asAddress } from '../../src/domain/model/address.js';
-import { HostlerError } from '../../src/domain/model/errors.js';
-import { ALL } from '../../src/domain/operations/journal.js';
-import { FaultFilesystem, type Fault } from '../support/faults/fault-filesystem.js';
-import { idsOf, openJournal, type TestJournal } from '../support/journals/journals.js';
-import { isRoot, needs } from '../support/needs.js';
-import { done, id, record } from '../support/journals/records.js';
-import { scratchFolder } from '../support/scratch.js';
-import { sh } from '../support/shell.js';
-import { until } from '../support/until.js';
+import { openJournal as openFile } from '../../../src/adapters/journal/opening.js';
+import { readOperation, parseRow } from '../../../src/adapters/journal/records.js';
+import { JournalUnavailable } from '../../../src/adapters/journal/store.js';
+import { troubleOf } from '../../../src/adapters/journal/trouble.js';
+import { WriteCountFile } from '../../../src/adapters/journal/write-count-file.js';
+import { asAddress } from '../../../src/domain/model/address.js';
+import { HostlerError } from '../../../src/domain/model/errors.js';
+import { ALL } from '../../../src/domain/operations/journal.js';
+import { FaultFilesystem, type Fault } from '../../support/faults/fault-filesystem.js';
+import { idsOf, openJournal, type TestJournal } from '../../support/journals/journals.js';
+import { isRoot, needs } from '../../support/needs.js';
+import { done, id, record } from '../../support/journals/records.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { sh } from '../../support/shell.js';
+import { until } from '../../support/until.js';
 
-const WRITER = fileURLToPath(new URL('../support/journals/journal-writer.js', import.meta.url));
+const WRITER = fileURLToPath(new URL('../../support/journals/journal-writer.js', import.meta.url));
 const refused = (error: unknown) =>
   error instanceof HostlerError && error.reason === 'STATE_UNAVAILABLE' && error.retryAfterMs !== undefined;
 

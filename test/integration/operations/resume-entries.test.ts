@@ -3,15 +3,15 @@
  */
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { asAddress, type ImageAddress } from '../../src/domain/model/address.js';
-import { HostlerError, asHostlerError } from '../../src/domain/model/errors.js';
-import type { OperationRecord } from '../../src/domain/operations/record.js';
-import type { WriteResult } from '../../src/domain/operations/results.js';
-import type { Verb } from '../../src/domain/operations/verb.js';
-import { composeEngine, someCaller } from '../support/engine.js';
-import { scratchFolder } from '../support/scratch.js';
-import { procPath } from '../../src/adapters/linux/proc-path.js';
-import type { Reason } from '../../src/domain/model/reasons/reasons.js';
+import { asAddress, type ImageAddress } from '../../../src/domain/model/address.js';
+import { HostlerError, asHostlerError } from '../../../src/domain/model/errors.js';
+import type { OperationRecord } from '../../../src/domain/operations/record.js';
+import type { WriteResult } from '../../../src/domain/operations/results.js';
+import type { Verb } from '../../../src/domain/operations/verb.js';
+import { composeEngine, someCaller } from '../../support/engine.js';
+import { scratchFolder } from '../../support/scratch.js';
+import { procPath } from '../../../src/adapters/linux/proc-path.js';
+import type { Reason } from '../../../src/domain/model/reasons/reasons.js';
 
 interface PieceSpec {
   readonly source: string;
