@@ -19,11 +19,13 @@ for worker in $(find dist/src -name '*-worker.js'); do entries+=("$(basename "$w
 # bundle.meta.json says what is in it, for the notices of the Debian package (scripts/package).
 # Not bundled: packages with native code.
 outside=(classic-level koffi)
+# Its other form asks for grpc-js when it runs, and would get a second copy, or none.
+otlp=@opentelemetry/otlp-grpc-exporter-base
 # Each file is one function, which src/cached-code.cts calls. CommonJS: Node compiles modules of the
 # other kind without a cache that can be shipped, and reads what their imports of its own modules
 # would need, of which most programs use little. What is shipped has no planted faults.
 node_modules/.bin/esbuild "${entries[@]}" --bundle --platform=node --format=cjs --target=node24 --outdir=dist/bundle/code \
-  "${outside[@]/#/--external:}" --log-level=warning --metafile=dist/bundle.meta.json \
+  "${outside[@]/#/--external:}" "--alias:$otlp=./node_modules/$otlp/dist/index.cjs" --log-level=warning --metafile=dist/bundle.meta.json \
   --supported:dynamic-import=false --legal-comments=none \
   '--define:process.env.HOSTLER_PLANTED_FAULTS=""' --define:import.meta.url=programUrl \
   '--banner:js=(function (exports, require, module, __filename, __dirname) { "use strict"; const programUrl = require("node:url").pathToFileURL(__filename).href;' \
