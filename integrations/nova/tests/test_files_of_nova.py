@@ -73,7 +73,7 @@ def test_utime_of_a_base_that_is_being_copied(folder: Path) -> None:
     assert base.stat().st_mtime == LONG_AGO
 
 
-def test_chown(folder: Path) -> None:
+def test_chown_of_a_privileged_file(folder: Path) -> None:
     user, group = os.getuid(), os.getgid()
     (folder / "tree" / "below").mkdir(parents=True)
     privsep_path.chown(str(folder / "tree"), uid=user, gid=group, recursive=True)
