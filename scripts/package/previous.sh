@@ -17,9 +17,12 @@ if git cat-file -e HEAD~1:scripts/package/deb.sh 2>/dev/null; then
   ln -s "$here/node_modules" node_modules
   scripts/generate.sh code >&2
   mapfile -t sources < <(find src conformance scripts/package -name '*.ts')
+  mapfile -t common < <(find src scripts -name '*.cts')
   # Its types were checked when it was the newest.
+  compile=(esbuild --outdir=dist --outbase=. --platform=node --target=node24)
   {
-    esbuild "${sources[@]}" --outdir=dist --outbase=. --format=esm --platform=node --target=node24 &&
+    "${compile[@]}" "${sources[@]}" --format=esm &&
+      { [ ${#common[@]} = 0 ] || "${compile[@]}" "${common[@]}" --format=cjs --out-extension:.js=.cjs; } &&
       scripts/bundle.sh && npx buf build --config buf.daemon.yaml --as-file-descriptor-set -o dist/hostler.binpb
   } >&2
 else
