@@ -70,10 +70,10 @@ export async function serve(config: Config, file: string, descriptorFile: string
   const settled = installProcessHandlers(config.log.level);
   try {
     const { log, mishaps, operationLines } = settled;
+    keepThreadsSmall();
     const resources = { ...(await openResources(config, log)), mishaps, operationLines };
     await start(resources, file, descriptorFile, settled.stopping);
     collectLessOften();
-    keepThreadsSmall();
   } catch (error) {
     await settled.sink.flush(LAST_LINES_MS);
     throw error;

@@ -15,30 +15,15 @@ import os
 import sys
 import tempfile
 import unittest
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nova.monkey_patch  # noqa: F401  # It comes before all that uses sockets.
+from nova_lists import each, listed
 
 LIST = Path(__file__).with_name("nova_functional.txt")
 THEIRS = "nova.tests.functional.libvirt"
 OURS = "server_life"
-
-
-def listed() -> dict[str, str]:
-    """Return what to do with each test of Nova: `run`, or the reason why not."""
-    lines = [line.split(maxsplit=1) for line in LIST.read_text().splitlines()]
-    return {words[0]: words[1] for words in lines if words and words[0] != "#"}
-
-
-def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
-    """Return the tests of a suite, without its groups."""
-    for one in suite:
-        if isinstance(one, unittest.TestSuite):
-            yield from each(one)
-        else:
-            yield one
 
 
 def short(test: unittest.TestCase) -> str:
@@ -50,7 +35,7 @@ def chosen(names: list[str], part: int, parts: int) -> list[unittest.TestCase]:
     """Return the tests to run; fails if the list and this Nova do not have the same."""
     if names:
         return list(each(unittest.defaultTestLoader.loadTestsFromNames(names)))[part::parts]
-    rows = listed()
+    rows = listed(LIST)
     modules = sorted({f"{THEIRS}.{name.partition('.')[0]}" for name in rows})
     tests = list(each(unittest.defaultTestLoader.loadTestsFromNames(modules)))
     strange = set(rows) ^ {short(test) for test in tests}

@@ -12,11 +12,11 @@ import re
 import sys
 import tempfile
 import unittest
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from nova_lists import each, listed
 from real_daemon import Daemon
 
 LIST = Path(__file__).with_suffix(".txt")
@@ -32,21 +32,6 @@ EXPECTED = {
 TESTS = "nova.tests.unit.virt.libvirt.test_utils"
 
 
-def listed() -> dict[str, str]:
-    """Return what to do with each test: `run`, or the reason why not."""
-    lines = [line.split(maxsplit=1) for line in LIST.read_text().splitlines()]
-    return {words[0]: words[1] for words in lines if words and words[0] != "#"}
-
-
-def each(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
-    """Return the tests of a suite, without its groups."""
-    for one in suite:
-        if isinstance(one, unittest.TestSuite):
-            yield from each(one)
-        else:
-            yield one
-
-
 def name_of(test: unittest.TestCase) -> str:
     """Return the name of a test; ddt appends number and values of its data, which are left out."""
     return re.sub(r"_\d+(_.*)?$", "", test.id().rpartition(".")[2])
@@ -60,7 +45,7 @@ def main() -> int:
         os.environ["OS_HOSTLER__ADDRESS"] = daemon.socket
         os.environ["OS_DEFAULT__INSTANCES_PATH"] = str(daemon.root)
         tests = list(each(unittest.defaultTestLoader.loadTestsFromName(TESTS)))
-        rows = listed()
+        rows = listed(LIST)
         strange = set(rows) ^ {name_of(test) for test in tests}
         if strange:
             print(f"{LIST.name} and this Nova do not have the same tests: {sorted(strange)}")

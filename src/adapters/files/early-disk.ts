@@ -32,7 +32,7 @@ export interface EarlyDiskOptions {
 export class EarlyDiskThread implements EarlyDisk {
   #worker: Worker | undefined;
   #reached = 0n;
-  #told = 0n;
+  #ordered = 0n;
   readonly #end = deferred<EarlyDiskResult | GivenUp>();
   #broken: Error | undefined;
   #isOver = false;
@@ -43,11 +43,11 @@ export class EarlyDiskThread implements EarlyDisk {
 
   reach(offset: bigint): void {
     this.#reached = offset;
-    if (offset - this.#told >= STEP_BYTES) this.#tell(false);
+    if (offset - this.#ordered >= STEP_BYTES) this.#tell(false);
   }
 
   restart(): void {
-    [this.#reached, this.#told] = [0n, 0n];
+    [this.#reached, this.#ordered] = [0n, 0n];
     this.#worker?.postMessage('restart' satisfies EarlyDiskOrder);
   }
 
@@ -88,7 +88,7 @@ export class EarlyDiskThread implements EarlyDisk {
 
   #tell(ended: boolean): void {
     if (this.#isOver) return;
-    this.#told = this.#reached;
+    this.#ordered = this.#reached;
     this.#worker ??= this.#begin();
     this.#worker.postMessage({ reach: Number(this.#reached), ended } satisfies EarlyDiskOrder);
   }

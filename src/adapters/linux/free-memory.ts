@@ -9,9 +9,9 @@ const INTERVAL_MS = 10_000;
 const LEAST_BYTES = 8 << 20;
 
 /**
- * Each thread that is started after this call collects its garbage early: ten threads that did not
- * would keep some 20 to 70 MiB each. To be called when the daemon serves, because under this option
- * Node compiles its own modules in each new thread; earlier ones have little garbage.
+ * Each thread that is started after this call collects its garbage early: those of the journal and
+ * of indexes kept up to 50 MiB each that was none of their data. Node then compiles its own modules
+ * in each new thread, which costs a start some hundredths of a second.
  */
 export function keepThreadsSmall(): void {
   setFlagsFromString(`--initial-old-space-size=${String(THREAD_GARBAGE_MIB)}`);
@@ -24,12 +24,12 @@ export function keepThreadsSmall(): void {
 export function freeMemory(): { start(): void } {
   return {
     start() {
-      const giveBack = giverBack();
-      if (giveBack === undefined) return;
+      const trim = loadTrim();
+      if (trim === undefined) return;
       let before = 0;
       const now = () => {
         if (process.memoryUsage.rss() < before + LEAST_BYTES) return;
-        giveBack(() => {
+        trim(() => {
           before = process.memoryUsage.rss();
         });
       };
@@ -39,14 +39,14 @@ export function freeMemory(): { start(): void } {
 }
 
 /** Undefined on a host without glibc, whose library keeps little, or without a build of koffi. */
-export function giverBack(): ((done: () => void) => void) | undefined {
+export function loadTrim(): ((done: () => void) => void) | undefined {
   const koffi = loadKoffi();
   if (koffi === undefined) return undefined;
   const libc = koffi.load(null);
   try {
-    const trim = libc.func('int malloc_trim(size_t pad)');
+    const mallocTrim = libc.func('int malloc_trim(size_t pad)');
     return (done) => {
-      trim.async(0, done);
+      mallocTrim.async(0, done);
     };
   } catch {
     // Such as musl, which has no such call.

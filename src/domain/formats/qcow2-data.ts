@@ -3,18 +3,22 @@
  * docs/interop/qcow2.txt of qemu.
  */
 import { MAX_CLUSTER_BITS, MIN_CLUSTER_BITS } from './qcow2.js';
-import { TWO_32 } from './whole/missing-places.js';
+import {
+  COMPRESSION_TYPE,
+  EXTENDED_L2,
+  SUBCLUSTERS,
+  ZSTD,
+  compressedPlace,
+  hostOffset,
+  isCompressed,
+  isZero,
+  numberAt,
+} from './qcow2-entries.js';
 
 /** Bytes of the head that `qcow2Layout` needs. */
 export const HEAD_BYTES = 112;
 const MAGIC = 0x514649fb;
 const SECTOR = 512;
-const SUBCLUSTERS = 32;
-/** Bits in the upper halves of entries. */
-const [OFFSET_HIGH, COMPRESSED] = [0x00ffffff, 0x40000000];
-const ZERO = 1;
-const [COMPRESSION_TYPE, EXTENDED_L2] = [8, 16];
-const ZSTD = 1;
 /** Headers are at least that long if they name a type of compression. */
 const COMPRESSION_OFFSET = 104;
 /** 512 KiB of L1 table: disks of 32 TiB with the usual clusters. */
@@ -124,11 +128,11 @@ function append(pieces: DataPiece[], piece: DataPiece): void {
 
 function inCluster(table: Buffer, at: number, guest: number, layout: Qcow2Layout): DataPiece[] | undefined {
   const { clusterBytes, extended, zeros } = layout;
-  if ((table.readUInt32BE(at) & COMPRESSED) !== 0) return [compressed(table, at, guest, layout)];
+  if (isCompressed(table, at)) return [{ ...compressedPlace(table, at, layout.clusterBits), guest, compressed: true }];
   const from = hostOffset(table, at);
   if (from % clusterBytes !== 0) return undefined;
   if (extended) return subclusters(table, at, from, guest, layout);
-  if ((table.readUInt32BE(at + 4) & ZERO) !== 0) return zeros ? [] : undefined;
+  if (isZero(table, at)) return zeros ? [] : undefined;
   return from === 0 ? [] : [{ from, to: from + clusterBytes, guest, compressed: false }];
 }
 
@@ -153,22 +157,4 @@ function subclusters(
     });
   }
   return pieces;
-}
-
-/** Its offset may be any byte; its length is known in sectors. */
-function compressed(table: Buffer, at: number, guest: number, { clusterBits }: Qcow2Layout): DataPiece {
-  const high = table.readUInt32BE(at);
-  const shift = 62 - (clusterBits - 8) - 32;
-  const from = (high & (2 ** shift - 1)) * TWO_32 + table.readUInt32BE(at + 4);
-  const sectors = ((high >>> shift) & (2 ** (clusterBits - 8) - 1)) + 1;
-  return { from, to: from - (from % SECTOR) + sectors * SECTOR, guest, compressed: true };
-}
-
-function hostOffset(table: Buffer, at: number): number {
-  const low = table.readUInt32BE(at + 4);
-  return (table.readUInt32BE(at) & OFFSET_HIGH) * TWO_32 + low - (low % SECTOR);
-}
-
-function numberAt(head: Buffer, at: number): number {
-  return head.readUInt32BE(at) * TWO_32 + head.readUInt32BE(at + 4);
 }

@@ -4,18 +4,23 @@
  */
 import { inflateRawSync, zstdDecompressSync } from 'node:zlib';
 import { readExtensions } from '../qcow2.js';
+import {
+  COMPRESSION_TYPE,
+  EXTENDED_L2,
+  SUBCLUSTERS,
+  ZSTD,
+  compressedPlace,
+  hostOffset,
+  isCompressed,
+  isZero,
+  numberAt,
+} from '../qcow2-entries.js';
 import { readSnapshotTables } from '../qcow2-snapshots.js';
 import { checkBitmaps } from './qcow2-bitmaps.js';
-import { onDisk, TWO_32, type TablePlace, type MissingPlaces } from './missing-places.js';
+import { onDisk, type TablePlace, type MissingPlaces } from './missing-places.js';
 
 const HEADER_BYTES = 112;
 const SECTOR = 512;
-/** Bits in the upper halves of entries. */
-const [OFFSET_HIGH, COMPRESSED] = [0x00ffffff, 0x40000000];
-const ZERO = 1;
-const [COMPRESSION_TYPE, EXTENDED_L2] = [8, 16];
-const ZSTD = 1;
-const SUBCLUSTERS = 32;
 /**
  * Limit of clusters that are decompressed: each ends in the last sector of the file, and occupies
  * at least a byte of it.
@@ -54,9 +59,13 @@ export async function checkQcow2(places: MissingPlaces): Promise<void> {
     zstd: (features & COMPRESSION_TYPE) !== 0 && head[104] === ZSTD,
     expanded: new Map(),
   };
-  await refcounts(places, { offset: number(head, 48), bytes: head.readUInt32BE(56) * layout.clusterBytes }, layout);
-  const diskBytes = number(head, 24);
-  await guestDisk(places, { table: { offset: number(head, 40), bytes: head.readUInt32BE(36) * 8 }, diskBytes }, layout);
+  await refcounts(places, { offset: numberAt(head, 48), bytes: head.readUInt32BE(56) * layout.clusterBytes }, layout);
+  const diskBytes = numberAt(head, 24);
+  await guestDisk(
+    places,
+    { table: { offset: numberAt(head, 40), bytes: head.readUInt32BE(36) * 8 }, diskBytes },
+    layout,
+  );
   const snapshots = { count: head.readUInt32BE(60), offset: head.readBigUInt64BE(64) };
   for (const { facts, tableOffset, tableEntries } of await readSnapshotTables(places.bytes, snapshots)) {
     const table = { offset: Number(tableOffset), bytes: tableEntries * 8 };
@@ -64,14 +73,14 @@ export async function checkQcow2(places: MissingPlaces): Promise<void> {
     await guestDisk(places, { table, diskBytes: size }, layout);
   }
   const { bitmaps, keys } = await readExtensions(places.bytes, head, layout.clusterBytes);
-  if (keys !== undefined) places.has('the header of its keys', number(keys, 0), number(keys, 8));
+  if (keys !== undefined) places.has('the header of its keys', numberAt(keys, 0), numberAt(keys, 8));
   if (version === 3) await checkBitmaps(places, head, bitmaps, layout.clusterBytes);
 }
 
 async function refcounts(places: MissingPlaces, table: TablePlace, { clusterBytes }: Layout): Promise<void> {
   for await (const { data, count } of places.table('the refcount table', table, 8))
     for (let n = 0; n < count; n++) {
-      const offset = number(data, n * 8) - (data.readUInt32BE(n * 8 + 4) % SECTOR);
+      const offset = numberAt(data, n * 8) - (data.readUInt32BE(n * 8 + 4) % SECTOR);
       if (offset !== 0) places.has('a block of refcounts', offset, clusterBytes);
     }
 }
@@ -99,13 +108,13 @@ async function clusters(
   for await (const { data, first, count } of places.table('an L2 table', table, entryBytes))
     for (let n = 0; n < count; n++) {
       const at = n * entryBytes;
-      if ((data.readUInt32BE(at) & COMPRESSED) !== 0) await compressed(places, data, at, layout);
+      if (isCompressed(data, at)) await compressed(places, data, at, layout);
       else {
         const host = hostOffset(data, at);
         if (host === 0) continue;
         const needed = extended
           ? subclusters(data.readUInt32BE(at + 12), clusterBytes)
-          : (data.readUInt32BE(at + 4) & ZERO) === ZERO
+          : isZero(data, at)
             ? 0
             : clusterBytes;
         const there = Math.min(needed, onDisk(diskBytes, start + (first + n) * clusterBytes, clusterBytes));
@@ -124,12 +133,7 @@ function subclusters(allocated: number, clusterBytes: number): number {
  * one. If the file ends in it, the available bytes must decompress to a whole cluster.
  */
 async function compressed(places: MissingPlaces, data: Buffer, at: number, layout: Layout): Promise<void> {
-  const { clusterBits } = layout;
-  const high = data.readUInt32BE(at);
-  const shift = 62 - (clusterBits - 8) - 32;
-  const offset = (high & (2 ** shift - 1)) * TWO_32 + data.readUInt32BE(at + 4);
-  const sectors = ((high >>> shift) & (2 ** (clusterBits - 8) - 1)) + 1;
-  const end = offset - (offset % SECTOR) + sectors * SECTOR;
+  const { from: offset, to: end } = compressedPlace(data, at, layout.clusterBits);
   const isCut = end > places.lengthBytes;
   if (isCut && end - places.lengthBytes < SECTOR && (await isAllThere(places, offset, layout))) return;
   places.has('a compressed cluster', offset, end - offset);
@@ -159,13 +163,4 @@ async function expands(
     // Other data follows in the same sector.
     return error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
   }
-}
-
-function hostOffset(data: Buffer, at: number): number {
-  const low = data.readUInt32BE(at + 4);
-  return (data.readUInt32BE(at) & OFFSET_HIGH) * TWO_32 + low - (low % SECTOR);
-}
-
-function number(data: Buffer, at: number): number {
-  return data.readUInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4);
 }
