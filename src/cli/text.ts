@@ -34,10 +34,26 @@ export function listing(entries: readonly (readonly [string, string | undefined]
   return given.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');
 }
 
-/** Rows under a header, columns aligned. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+/** What the last column of a table needs at least of a terminal's line. */
+const MIN_LAST = 20;
+
+/**
+ * Rows under a header, columns aligned. Where the terminal's lines are too short for that, a list
+ * of names and values for each row; empty values are left out. In a pipe lines have any length.
+ */
+export function table(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns = process.stdout.isTTY ? process.stdout.columns : Infinity,
+): string {
   const lines = [header, ...rows].map((row) => row.map(printable));
   const widths = header.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)));
+  const last = Math.min(widths.at(-1) ?? 0, MIN_LAST);
+  const needed = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, last);
+  if (needed > columns && rows.length > 0)
+    return rows
+      .map((row) => listing(header.map((name, column) => [name.toLowerCase(), row[column] || undefined])))
+      .join('\n\n');
   return lines
     .map((row) =>
       row

@@ -39,6 +39,7 @@ import { RbdChanger } from '../adapters/rbd/rbd-changer.js';
 import { RbdDependants, RbdFiles, RbdLocks } from '../adapters/rbd/rbd-files.js';
 import { RbdHasher } from '../adapters/rbd/rbd-hasher.js';
 import { RbdImages } from '../adapters/rbd/rbd-images.js';
+import { RbdLists } from '../adapters/rbd/rbd-lists.js';
 import { RbdPaths } from '../adapters/rbd/rbd-paths.js';
 import { RbdTargets, type RbdTargetOptions } from '../adapters/rbd/rbd-targets.js';
 import { RbdCopier, RbdEraser, RbdTool } from '../adapters/rbd/rbd-tool.js';
@@ -115,6 +116,7 @@ export function assembleStorage(
     hasher: hasherOf({ files: hasher, devices: hasher, volumes: new RbdHasher(images.rbd) }),
     reflink: reflinkOf({ files: new CpReflink(runner), volumes: new RbdCopier(images) }),
     pools: hostPools(config, pools, { volumes, remote, scope }),
+    poolLists: new RbdLists(images.rbd, remote, pools, scope, () => performance.now()),
     poolKey: poolKeys(pools),
   };
 }

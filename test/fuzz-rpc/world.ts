@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, readlink, rm, stat, symlink, truncate, writeFile, lstat, copyFile } from 'node:fs/promises';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect as connectTls } from 'node:tls';
+import { getPriority, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { Daemon } from '../support/daemon.js';
 import { noise } from '../support/images/disks.js';
@@ -29,6 +30,11 @@ const FILESYSTEM = 'size=256m,nr_inodes=50k';
 const HUGE = 2 ** 46;
 /** What eight threads that wait a minute for more work hold: five descriptors each. */
 const MOST_OF_LOOPS = 40;
+/**
+ * Of the thread that makes the requests. Attackers are on other machines: the processor time that
+ * they need is not what the daemon and its other callers wait for.
+ */
+const NICE_OF_ATTACKERS = 10;
 
 const FORMATS = ['qcow2', 'vmdk', 'vdi', 'vhdx', 'vpc', 'qed', 'parallels', 'qcow'];
 export const FIXTURES: readonly Fixture[] = [
@@ -42,6 +48,7 @@ export class World {
   readonly #lines = new Map<string, Line>();
   #canaries = '';
   #idle: Descriptors = { open: [], ofLoops: 0 };
+  readonly #priority = getPriority(process.pid);
 
   private constructor(
     readonly folder: string,
@@ -88,14 +95,17 @@ export class World {
     return { address: `unix://${this.#socket('second')}`, folder: join(this.folder, 'second') };
   }
 
-  /** A daemon that has done nothing yet. */
+  /** A daemon that has done nothing yet; the thread that calls this gives way to it from now on. */
   async start(): Promise<void> {
+    // A child has the priority of the thread that starts it.
+    setPriority(process.pid, this.#priority);
     this.#daemon = await Daemon.start(join(this.folder, 'daemon'), {
       listen: ['tcp://127.0.0.1:0'],
       roots: ['daemon/images', 'second', 'kept'].map((name) => this.#root(name)).join('\n'),
       top: `iscsi_initiator_file = "${this.folder}/initiator"\nlibvirt_uri = "test:///default"\n`,
       toml: this.#toml(),
     });
+    setPriority(process.pid, this.#priority + NICE_OF_ATTACKERS);
     for (const role of ON_SOCKETS) this.#lines.set(role, Line.toSocket(this.#socket(role)));
     const [ca, cert, key] = await Promise.all(
       ['ca.pem', 'agent-b.pem', 'agent-b.key'].map((name) => readFile(this.pki.path(name))),

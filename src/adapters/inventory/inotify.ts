@@ -2,7 +2,7 @@
  * inotify(7) through koffi: Node's own `fs.watch` reports each write to an open file, and hides an
  * overflow of the queue.
  */
-import { closeSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { errnoOf } from '../linux/errno.js';
 import { loadKoffi } from '../linux/koffi.js';
 import type { FolderWatch } from './inventory-look.js';
@@ -24,6 +24,7 @@ interface Calls {
   readonly init: (flags: number) => number;
   readonly add: (fd: number, path: string, mask: number) => number;
   readonly remove: (fd: number, watch: number) => number;
+  readonly close: (fd: number) => number;
 }
 
 let calls: Calls | undefined;
@@ -36,6 +37,7 @@ function load(): Calls | undefined {
     init: libc.func('int inotify_init1(int)'),
     add: libc.func('int inotify_add_watch(int, const char *, uint32_t)'),
     remove: libc.func('int inotify_rm_watch(int, int)'),
+    close: libc.func('int close(int)'),
   };
   return calls;
 }
@@ -122,8 +124,9 @@ export class Inotify implements FolderWatch {
     return { names, lost };
   }
 
+  /** Not by Node, which warns of a descriptor that it has not opened in this thread. */
   close(): void {
-    closeSync(this.fd);
+    this.calls.close(this.fd);
   }
 
   #forget(watch: number, folder: string): void {

@@ -40,16 +40,47 @@ export function hasObjectMap({ features, flags }: RbdInfo): boolean {
 }
 
 /** The snapshot that the image is a clone of; undefined for an image without a parent. */
-export function parentAddress({ parent: from }: RbdInfo): ImageAddress | undefined {
+export function parentAddress({ parent: from }: Pick<RbdInfo, 'parent'>): ImageAddress | undefined {
   if (from === undefined) return undefined;
   const { pool, pool_namespace: namespace, image, snapshot } = from;
   return rbdAddress({ pool, namespace, image, snapshot });
 }
 
-const usage = z.object({ images: z.array(z.object({ used_size: whole })) });
+/** The image that has that snapshot. */
+export function parentImage({ parent: from }: Pick<RbdInfo, 'parent'>): ImageAddress | undefined {
+  if (from === undefined) return undefined;
+  const { pool, pool_namespace: namespace, image } = from;
+  return rbdAddress({ pool, namespace, image });
+}
+
+const usage = z.object({ images: z.array(z.object({ name: z.string(), used_size: whole })) });
 /** Includes the snapshots: each entry is what that snapshot added. */
 export function parseUsedBytes(text: string): bigint {
   return parse(usage, text).images.reduce((sum, { used_size: used }) => sum + used, 0n);
+}
+
+/** The same for each image of a pool, by its name. */
+export function parseUsedBytesByImage(text: string): ReadonlyMap<string, bigint> {
+  const sums = new Map<string, bigint>();
+  for (const { name, used_size: used } of parse(usage, text).images) sums.set(name, (sums.get(name) ?? 0n) + used);
+  return sums;
+}
+
+const list = z.array(
+  z.object({
+    image: z.string(),
+    id: z.string(),
+    size: whole,
+    snapshot: z.string().optional(),
+    parent: parent.optional(),
+    lock_type: z.string().optional(),
+  }),
+);
+export type ListedRbdImage = z.output<typeof list>[number];
+
+/** Images from `rbd ls --long --format json`, without the rows of their snapshots. */
+export function parseList(text: string): ListedRbdImage[] {
+  return parse(list, text).filter(({ snapshot }) => snapshot === undefined);
 }
 
 const snapshots = z.array(

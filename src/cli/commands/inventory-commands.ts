@@ -44,7 +44,7 @@ function filterOf(flags: ListFlags, hasDependants: boolean | undefined, at: Conn
 
 function lsCommand(context: Context): Command {
   return new Command('ls')
-    .description('images in a root or a folder')
+    .description('images in a root, a folder or a pool')
     .argument('<path>')
     .option('--flat', 'only what lies in the folder itself')
     .option('-f, --format <format>', 'only images of this format; may be repeated', collectText, [])
@@ -114,7 +114,7 @@ function treeCommand(context: Context): Command {
         const { images } = await all(connection, { path: connection.at(path) });
         const named = images.map(({ path: own, backingFile, format, allocatedBytes }) => ({
           path: own,
-          base: backingFile === undefined ? undefined : posix.resolve(posix.dirname(own), backingFile),
+          base: backingFile === undefined ? undefined : baseOf(own, backingFile),
           text: `${printable(own)}  ${format}, ${bytes(allocatedBytes)}`,
         }));
         const json = { images: named.map(({ path: own, base }) => ({ path: own, base: base ?? '' })) };
@@ -123,14 +123,21 @@ function treeCommand(context: Context): Command {
     );
 }
 
+/** The image that a header names; for a clone in a pool the image whose snapshot it is of. */
+function baseOf(own: string, backingFile: string): string {
+  if (backingFile.startsWith('rbd:')) return backingFile.replace(/@[^@]*$/, '');
+  return posix.resolve(posix.dirname(own), backingFile);
+}
+
 function duCommand(context: Context): Command {
   return new Command('du')
     .description('who takes the space: the images of each folder, the largest first')
     .argument('<path>')
     .action((path: string) =>
       context.use(async (connection) => {
-        const { images } = await all(connection, { path: connection.at(path) });
-        const sums = sumsOf(path, images);
+        const place = connection.at(path);
+        const { images } = await all(connection, { path: place });
+        const sums = sumsOf(place, images);
         const rows = sums.map(({ folder, count, allocated }) => [bytes(allocated), String(count), folder]);
         const folders = sums.map(({ folder, count: images, allocated }) => ({
           folder,

@@ -1,18 +1,21 @@
 import type { Caller } from '../access/caller.js';
 import type { PathScope } from '../access/path-scope.js';
-import type { ImageAddress } from '../model/address.js';
+import { isRbd, type ImageAddress } from '../model/address.js';
 import { asHostlerError, unsupported } from '../model/errors.js';
 import type { ImageFormat } from '../model/image-format.js';
 import type {
   Generation,
   Inventory,
+  InventoryFacts,
   InventoryImage,
   InventoryPage,
   InventoryPlace,
   InventoryPosition,
 } from '../ports/inventory.js';
 import type { Paths } from '../ports/paths.js';
-import { withMakers, type ImageWithMaker, type MakerPorts } from './makers.js';
+import type { PoolLists } from '../ports/pool-lists.js';
+import { listPool } from './list-pool.js';
+import { isMadeBy, withMakers, type MakerPorts, type WithMaker } from './makers.js';
 import { asRawDisk, type IsRaw } from './raw-disk.js';
 
 export interface InventoryPorts {
@@ -20,6 +23,7 @@ export interface InventoryPorts {
   readonly paths: Paths;
   readonly scope: PathScope;
   readonly inventory: Inventory;
+  readonly poolLists: PoolLists;
   readonly isRaw: IsRaw;
 }
 
@@ -54,20 +58,29 @@ const MAX_PASSED_OVER = 20_000;
 /** Images that are requested from the inventory at once. */
 const PIECE = 500;
 
+/** An image of a list. Lists of pools have no times. */
+export type ListedImage = WithMaker<
+  Omit<InventoryImage, 'facts'> & {
+    readonly facts: Omit<InventoryFacts, 'modifyTimeNs'> & Partial<Pick<InventoryFacts, 'modifyTimeNs'>>;
+  }
+>;
+
 export interface ListedPage {
-  readonly images: readonly ImageWithMaker[];
+  readonly images: readonly ListedImage[];
   /** Where the page after each of its images begins. */
   readonly next?: InventoryPosition;
-  readonly generation: Generation;
+  /** Unset for a pool: nobody can follow its changes. */
+  readonly generation?: Generation;
   readonly unseen: InventoryPage['unseen'];
 }
 
-/** The place of a list or watch, limited to what the caller may see. Fails as `Paths.entry`. */
+/** The place of a list or watch in a root, limited to what the caller may see. Fails as `Paths.entry`. */
 export async function placeOf(
   { address, flat }: Pick<ListSpec, 'address' | 'flat'>,
   { paths, scope, inventory }: InventoryPorts,
 ): Promise<InventoryPlace> {
-  if (!address.startsWith('/')) throw unsupported('pools have no inventory', { path: address });
+  if (!address.startsWith('/'))
+    throw unsupported('a cluster tells nobody of its changes: list the pool again', { path: address });
   const entry = await paths.entry(address, { follow: true, access: 'look' });
   try {
     return { ...inventory.locate(entry), flat, inSight: scope.inSight };
@@ -78,13 +91,15 @@ export async function placeOf(
 
 /**
  * A page of the images in a place, in a stable order. It may be short, or empty, without being the
- * last one. Fails with GENERATION_TOO_OLD, as `Paths.entry`, and with the signal's reason.
+ * last one. Fails with GENERATION_TOO_OLD, as `Paths.entry` or, for a pool, as `listPool`, and with
+ * the signal's reason.
  */
 export async function listImages(spec: ListSpec, caller: Caller, ports: InventoryPorts): Promise<ListedPage> {
+  if (isRbd(spec.address)) return listPool(spec, caller, ports);
   const place = await placeOf(spec, ports);
   const { backedBy } = spec.filter;
   const base = backedBy === undefined ? undefined : await baseOf(backedBy, ports);
-  const images: ImageWithMaker[] = [];
+  const images: ListedImage[] = [];
   let from = spec.from;
   for (let looked = 0; ; looked += PIECE) {
     caller.signal.throwIfAborted();
@@ -130,13 +145,5 @@ function fits(
     (unwrittenSinceNs === undefined || facts.modifyTimeNs < unwrittenSinceNs) &&
     (inUse === undefined || inUse === (hold !== undefined)) &&
     (wanted === undefined || wanted === orphaned)
-  );
-}
-
-/** Whether it matches by the operation that created it. */
-function isMadeBy({ madeBy }: ImageWithMaker, { operationId, labels }: InventoryFilter): boolean {
-  return (
-    (operationId === undefined || operationId === madeBy?.operationId) &&
-    Object.entries(labels).every(([key, value]) => madeBy?.labels[key] === value)
   );
 }

@@ -17,17 +17,24 @@ export interface MadeBy {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-export type ImageWithMaker = InventoryImage & { readonly madeBy?: MadeBy };
+export type ImageWithMaker = WithMaker<InventoryImage>;
+export type WithMaker<Image> = Image & { readonly madeBy?: MadeBy };
+
+/** The facts by which the maker of an image is found. */
+interface Known {
+  readonly path: string;
+  readonly facts: FileIdentity & { readonly birthTimeNs?: bigint };
+}
 
 /**
  * The images with the operations that created them, as far as the history goes back and the caller
  * may see them. Fails with STATE_UNAVAILABLE.
  */
-export async function withMakers(
-  images: readonly InventoryImage[],
+export async function withMakers<Image extends Known>(
+  images: readonly Image[],
   caller: Caller,
   { journal, live }: MakerPorts,
-): Promise<readonly ImageWithMaker[]> {
+): Promise<readonly WithMaker<Image>[]> {
   const known = await journal.makersOf(images.map(({ facts }) => facts));
   // Running operations are not in the journal's list yet, but their files may already have their
   // names.
@@ -41,7 +48,7 @@ export async function withMakers(
 }
 
 /** A later file may have reused the inode number. */
-function isOf({ addresses, endTime }: Maker, { path, facts: { birthTimeNs } }: InventoryImage): boolean {
+function isOf({ addresses, endTime }: Maker, { path, facts: { birthTimeNs } }: Known): boolean {
   if (birthTimeNs === undefined) return addresses.some((address) => address === path);
   // The end time has a resolution of a millisecond.
   return endTime === undefined || birthTimeNs < BigInt(endTime + 1) * 1_000_000n;
@@ -49,4 +56,15 @@ function isOf({ addresses, endTime }: Maker, { path, facts: { birthTimeNs } }: I
 
 function keyOf({ device, inode }: FileIdentity): string {
   return `${String(device)}:${String(inode)}`;
+}
+
+/** Whether an image was made by the operation that a filter names. */
+export function isMadeBy(
+  { madeBy }: { readonly madeBy?: MadeBy },
+  { operationId, labels }: { readonly operationId?: string; readonly labels: MadeBy['labels'] },
+): boolean {
+  return (
+    (operationId === undefined || operationId === madeBy?.operationId) &&
+    Object.entries(labels).every(([key, value]) => madeBy?.labels[key] === value)
+  );
 }

@@ -91,6 +91,20 @@ export function parseRbdName(address: string): RbdName | { readonly problem: str
   return { pool, namespace: namespace ?? '', image, ...(snapshot === undefined ? {} : { snapshot }) };
 }
 
+/** The parts of `rbd:POOL[/NAMESPACE]`, a place of images, or what is wrong with it. */
+export function parsePoolAddress(
+  address: string,
+): { readonly pool: string; readonly namespace?: string } | { readonly problem: string } {
+  const [path, snapshot] = address.slice(RBD.length).split('@');
+  const parts = (path ?? '').split('/');
+  if (snapshot !== undefined || parts.length > 2) return { problem: 'must be rbd:POOL[/NAMESPACE]' };
+  // An image's name follows the same rules.
+  const name = parseRbdName(`${address}/image`);
+  if ('problem' in name) return { problem: 'has an empty, too long or invalid part of rbd:POOL[/NAMESPACE]' };
+  const { pool, namespace } = name;
+  return namespace === '' ? { pool } : { pool, namespace };
+}
+
 /** The address `rbd:POOL[/NAMESPACE]/IMAGE[@SNAPSHOT]`; the names must be valid. */
 export function rbdAddress({ pool, namespace, image, snapshot }: RbdName): ImageAddress {
   const path = [pool, ...(namespace === '' ? [] : [namespace]), image].join('/');

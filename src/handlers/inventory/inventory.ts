@@ -1,8 +1,13 @@
 /** ListImages and WatchImages: parse, one domain call, map. */
 import * as z from 'zod';
-import { listImages, type InventoryPorts, type ListSpec } from '../../domain/inventory/list-images.js';
+import {
+  listImages,
+  type InventoryPorts,
+  type ListedImage,
+  type ListSpec,
+} from '../../domain/inventory/list-images.js';
 import { watchImages, type Changes, type ImageWatchSpec } from '../../domain/inventory/watch-images.js';
-import type { ImageWithMaker } from '../../domain/inventory/makers.js';
+import { asAddress, isRbd, parseAddress, parsePoolAddress } from '../../domain/model/address.js';
 import type { Generation, InventoryPosition } from '../../domain/ports/inventory.js';
 import type { ImageServiceService } from '../../gen/hostler/v1/image_service.js';
 import { ImageChangeKind, InventoryImage } from '../../gen/hostler/v1/inventory.js';
@@ -50,8 +55,14 @@ const filter = z
         unwrittenSince && unwrittenSince.seconds * 1_000_000_000n + BigInt(Math.trunc(unwrittenSince.nanos)),
     }),
   }));
+/** A folder or file, or a pool or its namespace. */
+const place = parsedField(z.string(), (path) => {
+  if (!isRbd(path)) return parseAddress(path);
+  const pool = parsePoolAddress(path);
+  return 'problem' in pool ? pool : asAddress(path);
+});
 const list = z
-  .object({ path: address, flat: z.boolean(), filter, pageSize: z.number().min(1).optional(), pageToken })
+  .object({ path: place, flat: z.boolean(), filter, pageSize: z.number().min(1).optional(), pageToken })
   .transform(({ path, flat, filter: wanted, pageSize = DEFAULT_PAGE, pageToken: { from } }): ListSpec => ({
     address: path,
     flat,
@@ -60,7 +71,7 @@ const list = z
     ...defined({ from }),
   }));
 const watch = z
-  .object({ path: address, flat: z.boolean(), generation })
+  .object({ path: place, flat: z.boolean(), generation })
   .transform(({ path, flat, generation: { since } }): ImageWatchSpec => ({
     address: path,
     flat,
@@ -80,7 +91,7 @@ export function inventoryHandlers(ports: InventoryPorts): InventoryHandlers {
       return {
         images,
         nextPageToken: next === undefined ? '' : tokenOf(next),
-        generation: textOf(page.generation),
+        generation: page.generation === undefined ? '' : textOf(page.generation),
         unseen: page.unseen.map(({ path, why }) => ({ path, why })),
       };
     },
@@ -93,7 +104,7 @@ export function inventoryHandlers(ports: InventoryPorts): InventoryHandlers {
   };
 }
 
-function inventoryImage({ path, rawPath, facts, madeBy, hold, ...rest }: ImageWithMaker): Whole<InventoryImage> {
+function inventoryImage({ path, rawPath, facts, madeBy, hold, ...rest }: ListedImage): Whole<InventoryImage> {
   const { allocatedBytes, dependants, orphaned } = rest;
   return {
     path,
@@ -107,7 +118,7 @@ function inventoryImage({ path, rawPath, facts, madeBy, hold, ...rest }: ImageWi
     encrypted: facts.encrypted,
     dirty: facts.dirty,
     corrupt: facts.corrupt,
-    modifyTime: timeOfNs(facts.modifyTimeNs),
+    modifyTime: facts.modifyTimeNs === undefined ? undefined : timeOfNs(facts.modifyTimeNs),
     dependants,
     findings: [...facts.findings],
     malformed: facts.malformed,
