@@ -59,8 +59,8 @@ describe('lists of a pool', () => {
     assert.equal(base?.['allocated_bytes'], String(8 * MIB));
     assert.equal(empty?.['allocated_bytes'], undefined);
     assert.match(String(clone?.['backing_file']), /^rbd:rbd\/base@/);
-    assert.deepEqual([base?.['format'], base?.['modify_time'], base?.['in_use']], ['raw', undefined, undefined]);
-    assert.deepEqual(base?.['labels'], { vm: 'one' });
+    assert.deepEqual([base['format'], base['modify_time'], base['in_use']], ['raw', undefined, undefined]);
+    assert.deepEqual(base['labels'], { vm: 'one' });
     assert.deepEqual([answer['generation'], answer['next_page_token'], answer['unseen']], Array(3).fill(undefined));
   });
 

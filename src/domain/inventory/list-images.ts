@@ -2,20 +2,12 @@ import type { Caller } from '../access/caller.js';
 import type { PathScope } from '../access/path-scope.js';
 import { isRbd, type ImageAddress } from '../model/address.js';
 import { asHostlerError, unsupported } from '../model/errors.js';
-import type { ImageFormat } from '../model/image-format.js';
-import type {
-  Generation,
-  Inventory,
-  InventoryFacts,
-  InventoryImage,
-  InventoryPage,
-  InventoryPlace,
-  InventoryPosition,
-} from '../ports/inventory.js';
+import type { Inventory, InventoryImage, InventoryPlace } from '../ports/inventory.js';
 import type { Paths } from '../ports/paths.js';
 import type { PoolLists } from '../ports/pool-lists.js';
 import { listPool } from './list-pool.js';
-import { isMadeBy, withMakers, type MakerPorts, type WithMaker } from './makers.js';
+import type { InventoryFilter, ListedImage, ListedPage, ListSpec } from './list-spec.js';
+import { isMadeBy, withMakers, type MakerPorts } from './makers.js';
 import { asRawDisk, type IsRaw } from './raw-disk.js';
 
 export interface InventoryPorts {
@@ -27,54 +19,15 @@ export interface InventoryPorts {
   readonly isRaw: IsRaw;
 }
 
-/** All conditions must hold; an unset one always holds. */
-export interface InventoryFilter {
-  /** Empty: any. */
-  readonly formats: readonly ImageFormat[];
-  readonly hasDependants?: boolean;
-  /** Not written since, in ns since 1970. */
-  readonly unwrittenSinceNs?: bigint;
-  /** Images whose backing file is this image itself. */
-  readonly backedBy?: ImageAddress;
-  readonly inUse?: boolean;
-  readonly orphaned?: boolean;
-  /** The operation that created it, if the caller may see that operation. */
-  readonly operationId?: string;
-  /** That operation has all of these labels. */
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-export interface ListSpec {
-  readonly address: ImageAddress;
-  /** Only images directly in the folder. */
-  readonly flat: boolean;
-  readonly filter: InventoryFilter;
-  readonly size: number;
-  readonly from?: InventoryPosition;
-}
-
 /** Images that a page may skip; the next page continues after them. */
 const MAX_PASSED_OVER = 20_000;
 /** Images that are requested from the inventory at once. */
 const PIECE = 500;
 
-/** An image of a list. Lists of pools have no times. */
-export type ListedImage = WithMaker<
-  Omit<InventoryImage, 'facts'> & {
-    readonly facts: Omit<InventoryFacts, 'modifyTimeNs'> & Partial<Pick<InventoryFacts, 'modifyTimeNs'>>;
-  }
->;
-
-export interface ListedPage {
-  readonly images: readonly ListedImage[];
-  /** Where the page after each of its images begins. */
-  readonly next?: InventoryPosition;
-  /** Unset for a pool: nobody can follow its changes. */
-  readonly generation?: Generation;
-  readonly unseen: InventoryPage['unseen'];
-}
-
-/** The place of a list or watch in a root, limited to what the caller may see. Fails as `Paths.entry`. */
+/**
+ * The place of a list or watch in a root, limited to what the caller may see. Fails as
+ * `Paths.entry`.
+ */
 export async function placeOf(
   { address, flat }: Pick<ListSpec, 'address' | 'flat'>,
   { paths, scope, inventory }: InventoryPorts,

@@ -3,7 +3,7 @@ import type { PathScope } from '../access/path-scope.js';
 import { parsePoolAddress, type ImageAddress } from '../model/address.js';
 import { invalidFields, unsupported } from '../model/errors.js';
 import type { PoolImage, PoolList, PoolLists } from '../ports/pool-lists.js';
-import type { InventoryFilter, ListedImage, ListedPage, ListSpec } from './list-images.js';
+import type { InventoryFilter, ListedImage, ListedPage, ListSpec } from './list-spec.js';
 import { isMadeBy, withMakers, type MakerPorts } from './makers.js';
 
 export interface PoolListPorts {

@@ -1,11 +1,7 @@
 /** ListImages and WatchImages: parse, one domain call, map. */
 import * as z from 'zod';
-import {
-  listImages,
-  type InventoryPorts,
-  type ListedImage,
-  type ListSpec,
-} from '../../domain/inventory/list-images.js';
+import { listImages, type InventoryPorts } from '../../domain/inventory/list-images.js';
+import type { ListedImage, ListSpec } from '../../domain/inventory/list-spec.js';
 import { watchImages, type Changes, type ImageWatchSpec } from '../../domain/inventory/watch-images.js';
 import { asAddress, isRbd, parseAddress, parsePoolAddress } from '../../domain/model/address.js';
 import type { Generation, InventoryPosition } from '../../domain/ports/inventory.js';
