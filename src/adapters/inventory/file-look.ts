@@ -1,18 +1,17 @@
 /** The examination of one file of an inventory. Makes synchronous calls, for worker threads. */
-import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from 'node:fs';
 import { errnoOf } from '../linux/errno.js';
-import { packFacts, readFacts } from './image-facts.js';
+import { filesAt, type Inode } from '../linux/files-at.js';
+import { areOfInode, readFacts } from './image-facts.js';
 
 /**
  * A file that was changed less than 2 s before it was examined may change again within the same
  * tick of the clock.
  */
 const SETTLED_NS = 2_000_000_000n;
-/** Prefix of a stamp whose file changed too recently to be trusted. */
+/** Prefix of a stamp whose file had changed too recently to be trusted. */
 const UNSETTLED = '~';
 /** The file was removed or replaced by something else. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'];
-const FILE = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /**
  * Result for one file: the same file as before; not a regular file; a file that cannot be examined,
@@ -24,27 +23,29 @@ export type FileLook =
   | { readonly unseen: string }
   | { readonly stamp: string; readonly facts: string; readonly base?: string };
 
-/**
- * Examines the file with this name in an open folder, never through a link.
- * @param stamp of the previous scan; only a settled stamp can show that the file is unchanged
- */
-async function lookAtFile(folder: number, name: string, stamp: string | undefined): Promise<FileLook> {
+/** What the row of a file says of it; a settled stamp can show that the file is unchanged. */
+export interface Known {
+  readonly stamp: string;
+  readonly facts: string;
+}
+
+/** Examines the file with this name in an open folder, never through a link. */
+async function lookAtFile(folder: number, name: string, known: Known | undefined): Promise<FileLook> {
+  const files = filesAt();
   try {
-    const path = within(folder, name);
-    if (stamp?.startsWith(UNSETTLED) === false) {
-      const stat = lstatSync(path, { bigint: true });
-      if (!stat.isFile()) return 'gone';
-      if (stamp === stampOf(stat)) return 'same';
+    if (known?.stamp.startsWith(UNSETTLED) === false) {
+      const inode = files.inodeAt(folder, name);
+      if (!inode.isFile) return 'gone';
+      if (known.stamp === String(inode.changeTimeNs) && areOfInode(known.facts, inode)) return 'same';
     }
-    const file = openSync(path, FILE);
+    const file = files.open(folder, name);
     try {
-      const stat = fstatSync(file, { bigint: true });
-      if (!stat.isFile()) return 'gone';
-      const facts = await readFacts(file, stat);
-      const { backingFile: base } = facts;
-      return { stamp: stampOf(stat), facts: packFacts(facts), ...(base === undefined ? {} : { base }) };
+      const inode = files.inodeOf(file);
+      if (!inode.isFile) return 'gone';
+      const { facts, base } = await readFacts(file, inode);
+      return { stamp: stampOf(inode), facts, ...(base === undefined ? {} : { base }) };
     } finally {
-      closeSync(file);
+      files.close(file);
     }
   } catch (error) {
     return failed(error);
@@ -55,14 +56,14 @@ async function lookAtFile(folder: number, name: string, stamp: string | undefine
 export interface FilesToLookAt {
   readonly folder: number;
   readonly names: readonly string[];
-  /** For each name the stamp of the previous scan. */
-  readonly stamps: readonly (string | undefined)[];
+  /** For each name what the previous scan found. */
+  readonly known: readonly (Known | undefined)[];
 }
 
 /** Results in the order of the names. Throws errors that are not system errors. */
-export async function lookAtFiles({ folder, names, stamps }: FilesToLookAt): Promise<readonly FileLook[]> {
+export async function lookAtFiles({ folder, names, known }: FilesToLookAt): Promise<readonly FileLook[]> {
   const looks: FileLook[] = [];
-  for (const [at, name] of names.entries()) looks.push(await lookAtFile(folder, name, stamps[at]));
+  for (const [at, name] of names.entries()) looks.push(await lookAtFile(folder, name, known[at]));
   return looks;
 }
 
@@ -73,21 +74,8 @@ export function failed(error: unknown): 'gone' | { readonly unseen: string } {
   return GONE.includes(errno) ? 'gone' : { unseen: errno };
 }
 
-/**
- * Path by which this process reaches a name in an open folder; names have one character for each
- * byte.
- */
-export function within(fd: number, name: string): Buffer {
-  return Buffer.from(`/proc/self/fd/${String(fd)}/${name}`, 'latin1');
-}
-
-/** The inode number in a stamp. */
-export function inodeOf(stamp: string): string {
-  return (stamp.split(' ')[0] ?? '').replace(UNSETTLED, '');
-}
-
-/** The stamp of an inode; it begins with the inode number. */
-function stampOf({ ino, mtimeNs, ctimeNs, size }: BigIntStats): string {
-  const settled = BigInt(Date.now()) * 1_000_000n - ctimeNs > SETTLED_NS;
-  return `${settled ? '' : UNSETTLED}${String(ino)} ${String(mtimeNs)} ${String(ctimeNs)} ${String(size)}`;
+/** The stamp of an inode: when it changed last; the rest of what can change is in the facts. */
+function stampOf({ changeTimeNs }: Inode): string {
+  const settled = BigInt(Date.now()) * 1_000_000n - changeTimeNs > SETTLED_NS;
+  return `${settled ? '' : UNSETTLED}${String(changeTimeNs)}`;
 }

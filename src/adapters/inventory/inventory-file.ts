@@ -5,9 +5,10 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import type { Known } from './file-look.js';
 import { isBefore, keyAfter, rangesOf, type Key, type KeyRange, type Region } from './region.js';
 
-const SCHEMA = '2';
+const SCHEMA = '3';
 const BESIDE = ['', '-wal', '-shm', '-journal'];
 /**
  * The settings of the journal, but without protection against a power failure: lost rows are
@@ -22,9 +23,9 @@ const SETTINGS = `
 `;
 /**
  * number: of the last change. made: number of the change by which this file took the name. born:
- * number of the change by which any file first took the name, as far as known. stamp: of the inode
- * when the header was read. base: path of the backing file. former: rows as lists see them that
- * began before the change `until`.
+ * number of the change by which any file first took the name, as far as known. stamp: the change
+ * time of the inode when its header was read. base: path of the backing file. former: rows as lists
+ * see them that began before the change `until`.
  */
 const TABLES = `
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -50,11 +51,6 @@ const SQLITE_BUSY = 5;
 /** A list ends if its next page is not requested within this time. */
 const PAGES_MS = 300_000;
 
-/** What is known of an image: the stamp of its inode, and its facts. */
-export interface Known {
-  readonly stamp: string;
-  readonly facts: string;
-}
 export interface StoredImage {
   readonly folder: string;
   readonly name: string;

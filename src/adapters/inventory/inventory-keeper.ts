@@ -5,6 +5,7 @@ import { errnoOf } from '../linux/errno.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { look } from '../linux/sync-look.js';
 import { Holds } from './holds.js';
+import { inodeIn } from './image-facts.js';
 import { InventoryFile, type StoredImage } from './inventory-file.js';
 import { InventoryLook, RootGone, type FolderWatch } from './inventory-look.js';
 import { Inotify } from './inotify.js';
@@ -78,7 +79,7 @@ export class InventoryKeeper {
     this.#inotify = local ? Inotify.open() : undefined;
     this.#look = new InventoryLook(root, identity, closed, this.#file, this.#inotify ?? NO_WATCH, () => {
       events.beat();
-      this.#tell();
+      if (this.#said >= 0) this.#tell();
     });
   }
 
@@ -156,7 +157,7 @@ export class InventoryKeeper {
     const path = `${folder}/${name}`;
     const stat = look(() => lstatSync(Buffer.from(path, 'latin1'), { bigint: true }));
     // The path may lead to another file by now.
-    const isSame = stat !== undefined && facts.includes(`"inode":"${String(stat.ino)}"`);
+    const isSame = stat !== undefined && inodeIn(facts) === String(stat.ino);
     const dependants = this.#file.dependants(path, region);
     const hold = isSame ? this.#holds.of(path, stat) : undefined;
     return {
@@ -191,16 +192,16 @@ export class InventoryKeeper {
     const mayBeOld = Math.max(follows ? AGAIN_MS : FRESH_MS, this.#lookTookMs * PAUSE_PER_LOOK);
     const isOld = now - this.#lookedAt > mayBeOld;
     if (this.#stale || (isOld && !follows)) {
-      await this.#lookAtAll();
+      await this.#lookAtAll(true);
       return;
     }
     if (isOld && !this.#again) this.#lookAgain();
     for (const [folder, names] of heard?.names ?? []) await this.#look.names(folder, [...names]);
   }
 
-  async #lookAtAll(): Promise<void> {
+  async #lookAtAll(alone: boolean): Promise<void> {
     const begun = Date.now();
-    await this.#look.all();
+    await this.#look.all(alone);
     this.#stale = false;
     this.#lookedAt = Date.now();
     this.#lookTookMs = this.#lookedAt - begun;
@@ -211,7 +212,7 @@ export class InventoryKeeper {
    */
   #lookAgain(): void {
     this.#again = true;
-    void this.#lookAtAll()
+    void this.#lookAtAll(false)
       .catch(() => {
         this.#stale = true; // if the cause persists, the next question fails with it
       })

@@ -8,17 +8,22 @@ import { namedBase } from '../../domain/images/backing-name.js';
 import { breathe } from '../../domain/model/async.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 import { errnoOf } from '../linux/errno.js';
+import { within } from '../linux/files-at.js';
 import { bytesOf as bytesIn, namesAsBytes } from '../linux/names-as-bytes.js';
 import { O_PATH } from '../linux/proc-path.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';
-import { failed, inodeOf, lookAtFiles, within, type FileLook } from './file-look.js';
-import type { InventoryFile, Known } from './inventory-file.js';
+import { AtWork } from './at-work.js';
+import { failed, lookAtFiles, type FileLook, type Known } from './file-look.js';
+import { inodeIn } from './image-facts.js';
+import type { InventoryFile } from './inventory-file.js';
 import { LookThreads } from './look-threads.js';
 
 /** For names in events, of which there are few: no worker threads. */
 const HERE = { look: lookAtFiles };
 /** Files that are examined before other work gets a turn. */
 const SLICE = 200;
+/** Rows that are written at a time: each time costs as much as a hundred rows. */
+const ROWS_AT_A_TIME = 2000;
 /** Maximum depth of nested folders; deeper ones are skipped. */
 const MOST_FOLDERS = 256;
 const NOT_LOOKED_INTO = ['lost+found'];
@@ -31,6 +36,20 @@ export interface UnseenPlace {
 
 /** The kind of the entry with a name; `gone` stands for other kinds as well. */
 type Kind = 'file' | 'folder' | 'gone' | 'unseen';
+
+/** A tree that is looked at. */
+interface Tree {
+  readonly threads: LookThreads | undefined;
+  readonly work: AtWork;
+  /** Rows that are written at a time. */
+  readonly batch: number;
+  /** What has not been written yet. */
+  readonly writes: (() => void)[];
+  /** Folders whose files have all been looked at, and how many there are. */
+  readonly ended: { readonly folder: string; readonly there: number }[];
+  /** Folders with more rows than files. */
+  readonly shrunk: string[];
+}
 
 /** Result for one name. */
 interface Looked {
@@ -73,14 +92,17 @@ export class InventoryLook {
     return [...this.#unseen].map(([path, why]) => ({ path, why }));
   }
 
-  /** Scans everything. Fails with RootGone. */
-  async all(): Promise<void> {
+  /**
+   * Scans everything. Fails with RootGone.
+   * @param alone no names are scanned meanwhile, whose newer rows a late write would undo
+   */
+  async all(alone: boolean): Promise<void> {
     this.#unseen = new Map();
     this.#real.clear();
     closeSync(this.#openRoot());
     const threads = new LookThreads();
     try {
-      await this.#tree(this.root, threads);
+      await this.#tree(this.root, threads, alone ? ROWS_AT_A_TIME : 1);
     } finally {
       threads.end();
     }
@@ -96,7 +118,7 @@ export class InventoryLook {
       const found = kinds ?? slice.map((name) => [name, 'gone'] as const);
       const of = (wanted: Kind) => found.flatMap(([name, kind]) => (kind === wanted ? [name] : []));
       this.#gone(folder, of('gone'), of('file'), of('folder'));
-      await this.#slice(folder, of('file'), true);
+      await this.#now(folder, of('file'));
       await breathe();
       for (const name of of('folder')) await this.#tree(`${folder}/${name}`);
     }
@@ -120,14 +142,21 @@ export class InventoryLook {
     });
   }
 
-  async #tree(top: string, threads?: LookThreads): Promise<void> {
+  async #tree(top: string, threads?: LookThreads, batch = 1): Promise<void> {
     const seen = new Set<string>();
-    for (const left = [top]; left.length > 0;) {
-      const folder = left.pop() ?? top;
-      seen.add(folder);
-      const inside = await this.#listed(folder, threads);
-      for (const name of inside.reverse()) left.push(`${folder}/${name}`);
+    const tree: Tree = { threads, work: new AtWork(), batch, writes: [], ended: [], shrunk: [] };
+    try {
+      for (const left = [top]; left.length > 0;) {
+        const folder = left.pop() ?? top;
+        seen.add(folder);
+        const inside = await this.#listed(folder, tree);
+        for (const name of inside.reverse()) left.push(`${folder}/${name}`);
+      }
+    } finally {
+      await tree.work.all();
     }
+    this.#write(tree);
+    for (const folder of tree.shrunk) await this.#removeGone(folder);
     // If a folder cannot be read now, its last known state is kept.
     const kept = [...this.#unseen.keys()];
     const isKept = (folder: string) => kept.some((place) => folder === place || folder.startsWith(`${place}/`));
@@ -137,13 +166,13 @@ export class InventoryLook {
     });
   }
 
-  /** Brings the files of a folder up to date. Returns the names of the folders in it. */
-  async #listed(folder: string, threads?: LookThreads): Promise<string[]> {
+  /** Begins to bring the files of a folder up to date. Returns the names of the folders in it. */
+  async #listed(folder: string, tree: Tree): Promise<string[]> {
     const fd = this.#open(folder);
     if (fd === 'unseen') return [];
     const listed = fd === undefined ? undefined : this.#ask(folder, () => this.#opened(folder, fd));
     try {
-      if (typeof listed === 'object') return await this.#inside(folder, listed, threads);
+      if (typeof listed === 'object') return await this.#inside(folder, listed, tree);
     } finally {
       if (typeof listed === 'object') listed.closeSync();
       if (fd !== undefined) closeSync(fd);
@@ -165,21 +194,22 @@ export class InventoryLook {
   }
 
   /** A folder may have millions of files, so they are not collected in a list. */
-  async #inside(folder: string, listed: Dir, threads?: LookThreads): Promise<string[]> {
+  async #inside(folder: string, listed: Dir, tree: Tree): Promise<string[]> {
     const [folders, isKnown]: [string[], boolean] = [[], this.file.countIn(folder) > 0];
-    const [atWork, failures] = [new Set<Promise<void>>(), new Array<unknown>()];
-    let there = 0;
+    // The listing itself counts as one.
+    let [there, atWork] = [0, 1];
+    const ended = (count: number) => {
+      there += count;
+      atWork -= 1;
+      if (atWork === 0) tree.ended.push({ folder, there });
+      if (tree.writes.length + tree.ended.length >= tree.batch) this.#write(tree);
+    };
     const begin = (names: readonly string[]) => {
-      const work = this.#slice(folder, names, isKnown, threads)
-        .then(
-          (count) => (there += count),
-          (error: unknown) => failures.push(error),
-        )
-        .then(() => void atWork.delete(work));
-      atWork.add(work);
+      atWork += 1;
+      tree.work.begin(this.#slice(folder, names, isKnown, tree).then(ended));
     };
     let gone = 0;
-    for (let more = true; more && failures.length === 0;) {
+    for (let more = true; more;) {
       const names: string[] = [];
       while (more && names.length < SLICE) {
         const entry = this.#ask(folder, () => listed.readSync());
@@ -192,45 +222,66 @@ export class InventoryLook {
         if (entry.isFile()) names.push(name);
         else if (entry.isDirectory() && !this.#isHidden(folder, name)) folders.push(name);
       }
-      begin(names);
-      while (atWork.size >= (threads?.width ?? 1)) await Promise.race(atWork);
+      if (names.length > 0) begin(names);
+      else this.beat();
+      await tree.work.below(tree.threads?.width ?? 1);
       await breathe();
     }
-    await Promise.all(atWork);
-    if (failures.length > 0) throw failures[0];
-    if (this.file.countIn(folder) !== there) await this.#removeGone(folder);
+    ended(0);
     return folders.sort();
+  }
+
+  /** Writes what has been found. */
+  #write({ writes, ended, shrunk }: Pick<Tree, 'writes' | 'ended' | 'shrunk'>): void {
+    const now = writes.splice(0);
+    if (now.length > 0)
+      this.file.transaction(() => {
+        for (const write of now) write();
+      });
+    for (const { folder, there } of ended.splice(0)) if (this.file.countIn(folder) !== there) shrunk.push(folder);
   }
 
   /** For a folder with more rows than files. */
   async #removeGone(folder: string): Promise<void> {
     for (let names = this.file.namesIn(folder, '', SLICE); names.length > 0;) {
-      await this.#slice(folder, names, true);
+      await this.#now(folder, names);
       await breathe();
       names = this.file.namesIn(folder, names.at(-1) ?? '', SLICE);
     }
   }
 
-  /** Examines files. Returns how many of these names are images afterwards. */
-  async #slice(folder: string, names: readonly string[], isKnown: boolean, threads?: LookThreads): Promise<number> {
+  /** Examines files in this thread, and writes what is found. */
+  async #now(folder: string, names: readonly string[]): Promise<void> {
+    const found = { writes: [], ended: [], shrunk: [] };
+    await this.#slice(folder, names, true, found);
+    this.#write(found);
+  }
+
+  /** Examines files. Returns how many of these names are images when all is written. */
+  async #slice(
+    folder: string,
+    names: readonly string[],
+    isKnown: boolean,
+    { threads, writes }: Pick<Tree, 'writes'> & { readonly threads?: LookThreads | undefined },
+  ): Promise<number> {
     const fd = this.#open(folder);
     if (typeof fd !== 'number') return 0;
-    const known = isKnown ? this.file.stampsOf(folder, names) : new Map<string, Known>();
+    const rows = isKnown ? this.file.stampsOf(folder, names) : new Map<string, Known>();
+    const known = names.map((name) => rows.get(name));
     let found: readonly FileLook[];
     try {
-      const stamps = names.map((name) => known.get(name)?.stamp);
-      found = await (threads ?? HERE).look({ folder: fd, names, stamps });
+      found = await (threads ?? HERE).look({ folder: fd, names, known });
     } finally {
       closeSync(fd);
     }
-    const looks = names.map((name, at) => this.#written(folder, name, known.get(name), found[at] ?? 'gone'));
-    const writes = looks.flatMap(({ write }) => write ?? []);
-    if (writes.length > 0)
-      this.file.transaction(() => {
-        for (const write of writes) write();
-      });
+    let count = 0;
+    for (const [at, name] of names.entries()) {
+      const { there, write } = this.#written(folder, name, known[at], found[at] ?? 'gone');
+      if (there) count += 1;
+      if (write !== undefined) writes.push(write);
+    }
     this.beat();
-    return looks.filter(({ there }) => there).length;
+    return count;
   }
 
   /** What has to be written for one file. */
@@ -244,7 +295,7 @@ export class InventoryLook {
     }
     const { stamp, facts } = found;
     if (known?.facts === facts) return { there: true, write: () => this.file.restamp(folder, name, stamp) };
-    const isNew = known === undefined || inodeOf(known.stamp) !== inodeOf(stamp);
+    const isNew = known === undefined || inodeIn(known.facts) !== inodeIn(facts);
     const base = this.#base(folder, found.base);
     return { there: true, write: () => this.file.put(folder, name, { stamp, base, facts, isNew }) };
   }

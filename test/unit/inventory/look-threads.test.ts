@@ -1,9 +1,10 @@
 /** Looks at files for an inventory: in threads as without them, and in files with holes. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, open, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lookAtFiles, type FileLook } from '../../../src/adapters/inventory/file-look.js';
+import { unpackFacts } from '../../../src/adapters/inventory/image-facts.js';
 import { LookThreads } from '../../../src/adapters/inventory/look-threads.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';
@@ -24,11 +25,10 @@ describe('looks at files of an inventory', () => {
   };
   const create = (name: string, ...words: readonly string[]) =>
     sh('qemu-img', 'create', '-q', '-f', 'qcow2', ...words, at(name), '1M');
-  const looked = (...names: readonly string[]) =>
-    withFolder((fd) => lookAtFiles({ folder: fd, names, stamps: names.map(() => undefined) }));
+  const looked = (...names: readonly string[]) => withFolder((fd) => lookAtFiles({ folder: fd, names, known: [] }));
   const factsOf = (look: FileLook | undefined) => {
     assert.ok(typeof look === 'object' && 'facts' in look, JSON.stringify(look));
-    return JSON.parse(look.facts) as { readonly format: string; readonly findings: readonly { reason: string }[] };
+    return unpackFacts(look.facts);
   };
 
   before(async () => {
@@ -51,13 +51,13 @@ describe('looks at files of an inventory', () => {
         const jobs = [];
         for (let from = 0; from < all.length; from += AT_ONCE) {
           const some = all.slice(from, from + AT_ONCE);
-          jobs.push(threads.look({ folder: fd, names: some, stamps: some.map(() => undefined) }));
+          jobs.push(threads.look({ folder: fd, names: some, known: [] }));
         }
         assert.ok(threads.width > 1, 'there are threads');
         const found = (await Promise.all(jobs)).flat();
         // What is not settled yet may be by now.
         const settled = (look: FileLook) => JSON.stringify(look).replace('"~', '"');
-        const here = await lookAtFiles({ folder: fd, names: all, stamps: all.map(() => undefined) });
+        const here = await lookAtFiles({ folder: fd, names: all, known: [] });
         assert.deepEqual(found.map(settled), here.map(settled));
       });
     } finally {
@@ -86,5 +86,44 @@ describe('looks at files of an inventory', () => {
     await medium.write(Buffer.from('koly'), 0, 4, (8 << 20) - 512);
     await medium.close();
     assert.equal(factsOf((await looked('hole'))[0]).format, 'dmg');
+  });
+
+  it('judge files with the same head by what else there is in each', async () => {
+    await create('first');
+    const head = (await readFile(at('first'))).subarray(0, 8192);
+    const write = async (name: string, bytes: Buffer, length: number, ...marks: readonly [string, number][]) => {
+      await writeFile(at(name), bytes);
+      await truncate(at(name), length);
+      const file = await open(at(name), 'r+');
+      for (const [mark, offset] of marks) await file.write(Buffer.from(mark), 0, mark.length, offset);
+      await file.close();
+    };
+    const [longer, vhd, medium] = [8 << 20, 'conectix', 'CD001'];
+    const other = Buffer.from(head);
+    other.writeBigUInt64BE(2n << 20n, 24);
+    const made: [string, () => Promise<void>, readonly string[]][] = [
+      ['plain', () => write('plain', head, longer), []],
+      ['short', () => write('short', head, 8192), ['TABLE_OUTSIDE_FILE', 'TABLE_OUTSIDE_FILE']],
+      ['data', () => write('data', head, longer, ['data', 1 << 20]), []],
+      ['vhd', () => write('vhd', head, longer, [vhd, longer - 512]), ['SEVERAL_FORMATS']],
+      ['medium', () => write('medium', head, longer, [medium, 0x8001]), ['SEVERAL_FORMATS']],
+      ['plain again', () => write('plain again', head, longer), []],
+      ['size', () => write('size', other, longer), []],
+    ];
+    for (const [, make] of made) await make();
+    const names = made.map(([name]) => name);
+    // Twice, so that each is judged with every other one known.
+    const found = await looked(...names, ...names.toReversed());
+    for (const [n, look] of [...found.slice(0, names.length), ...found.slice(names.length).reverse()].entries()) {
+      const [name, , reasons] = made[n % made.length] ?? ['', undefined, []];
+      const facts = factsOf(look);
+      assert.deepEqual(
+        facts.findings.map(({ reason }) => reason),
+        reasons,
+        name,
+      );
+      assert.equal(facts.virtualSizeBytes, name === 'size' ? 2n << 20n : 1n << 20n, name);
+      assert.equal(facts.lengthBytes, BigInt(name === 'short' ? 8192 : longer), name);
+    }
   });
 });
