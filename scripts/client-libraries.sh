@@ -2,7 +2,7 @@
 # Runs clients/LANGUAGE/test.sh of each client library, or integrations/NAME/test.sh. The last line
 # is `N passed, N failed, N skipped`, with what the suites before it counted (HOSTLER_TEST_COUNTS).
 # What cannot be installed here is one skip, with its reason.
-#   scripts/client-libraries.sh [LANGUAGE… | NAME…]
+#   scripts/client-libraries.sh [LANGUAGE… | NAME…]    a NAME may be that of a folder in a folder
 set -u
 cd "$(dirname "$0")/.."
 PATH="$PWD/node_modules/.bin:$PATH"
@@ -14,8 +14,8 @@ mkdir -p .cache/clients
 run() {
   local folder=clients/$1
   [ -d "$folder" ] || folder=integrations/$1
-  scripts/contained.sh --online "$folder/test.sh" >".cache/clients/$1.log" 2>&1 </dev/null
-  echo $? >".cache/clients/$1.code"
+  scripts/contained.sh --online "$folder/test.sh" >".cache/clients/${1//\//-}.log" 2>&1 </dev/null
+  echo $? >".cache/clients/${1//\//-}.code"
 }
 export -f run
 # The lines by which the tools of the languages name a test that failed.
@@ -24,15 +24,16 @@ failures=()
 printf '%s\n' "$@" | xargs -P 2 -I '{}' bash -c 'run {}'
 # Beside others one may fail that passes alone. It runs again, and both runs are shown.
 for language in "$@"; do
-  if [ "$(cat ".cache/clients/$language.code")" != 0 ] && [ "$(cat ".cache/clients/$language.code")" != 69 ]; then
+  file=.cache/clients/${language//\//-}
+  if [ "$(cat "$file.code")" != 0 ] && [ "$(cat "$file.code")" != 69 ]; then
     echo "== $language, which failed, and runs again below"
-    cat ".cache/clients/$language.log"
+    cat "$file.log"
     run "$language"
   fi
 done
 for language in "$@"; do
-  bad=0 log=.cache/clients/$language.log
-  code=$(cat ".cache/clients/$language.code")
+  bad=0 log=.cache/clients/${language//\//-}.log
+  code=$(cat "${log%.log}.code")
   echo "== $language"
   cat "$log"
   counts=$(grep -oE '^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$' "$log" | tail -n 1)

@@ -1,18 +1,20 @@
 """Runs Nova's functional tests of libvirt with real disks, and server_life.py.
 
-    nova_functional.py [--old] [--parts N] [NAME…]
+    nova_functional.py [--old] [--libvirt GUEST] [--parts N] [NAME…]
 
 It starts a daemon and a process with Nova, in which Hostler is in place, and watches which programs
 that process and all below it start: none of those that Hostler replaces. --parts does that N times
 at once, with a part of the tests each. With --old Nova uses its own code. Names, which may be those
-of modules and classes, are run instead of those of nova_functional.txt. The last line has the
-counts.
+of modules and classes, are run instead of those of nova_functional.txt. With --libvirt there is a
+libvirtd too, and those of libvirt_life.py are run; GUEST is a folder of guests/guest.sh. The last
+line has the counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import re
@@ -20,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +31,12 @@ import outside
 from real_daemon import Daemon
 
 IN_NOVA = Path(__file__).with_name("in_nova.py")
+LIBVIRTD = Path(__file__).parents[1] / "guests/libvirtd.sh"
 #: What no process of Nova may start.
 REPLACED = {"qemu-img", "qemu-io", "qemu-nbd", "rsync", "cp", "dd", "ssh", "scp", "touch", "rm"}
 #: What Hostler must have done.
 EXPECTED = {"ConvertImage", "CopyImage", "CreateOverlay", "FetchImage", "ResizeImage", "TouchFile"}
+WITH_LIBVIRT = {"CreateOverlay", "FetchImage", "FetchRawImage"}
 WATCH = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=execve,execveat", "-e", "signal=none"]
 STARTED = re.compile(r'^\d+ +execve(?:at)?\((?:AT_FDCWD, )?"([^"]+)"(.*)')
 Counts = collections.Counter[str]
@@ -69,29 +74,48 @@ def calls(log: Path) -> Counts:
     )
 
 
+@contextlib.contextmanager
+def libvirtd(folder: Path, within: Sequence[str | Path] = ()) -> Iterator[str]:
+    """Run a libvirtd with its files in a folder; the value is its socket.
+
+    within: the words before it.
+    """
+    command = [*within, LIBVIRTD, folder]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline(), "libvirtd has not started"
+        yield str(folder / "run/libvirt-sock")
+    finally:
+        process.stdin.close()
+        process.wait(60)
+
+
 def run(part: int, options: argparse.Namespace) -> Outcome:
     """Run a part of the tests, in a process and with a daemon of their own."""
-    folder = Path(tempfile.mkdtemp())
-    started, results, instances = folder / "started", folder / "results", folder / "images"
-    environment = {**os.environ, outside.ADDRESS: str(folder / "outside.sock")}
-    tools = outside.serve(environment[outside.ADDRESS])
-    daemon = None if options.old else Daemon(folder)
-    if daemon is None:
-        instances.mkdir()
-    else:
-        environment["OS_HOSTLER__ADDRESS"] = daemon.socket
-    watched = [*WATCH, "-o", str(started), sys.executable, "-W", "ignore", str(IN_NOVA)]
-    watched += [str(instances), str(results), str(part), str(options.parts), *options.names]
-    try:
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp())
+        stack.callback(shutil.rmtree, folder)
+        started, results, instances = folder / "started", folder / "results", folder / "images"
+        environment = {**os.environ, outside.ADDRESS: str(folder / "outside.sock")}
+        stack.callback(outside.serve(environment[outside.ADDRESS]).close)
+        if options.old:
+            instances.mkdir()
+        else:
+            daemon = Daemon(folder)
+            stack.callback(daemon.end)
+            environment["OS_HOSTLER__ADDRESS"] = daemon.socket
+        if options.libvirt:
+            socket = stack.enter_context(libvirtd(folder / "libvirt"))
+            environment.update(LIBVIRT_SOCKET=socket, GUEST_FILES=options.libvirt)
+            environment["INSTANCES"] = str(instances)
+        watched = [*WATCH, "-o", str(started), sys.executable, "-W", "ignore", str(IN_NOVA)]
+        watched += [str(instances), str(results), str(part), str(options.parts), *options.names]
         subprocess.run(watched, env=environment, check=False)
         outcome = Outcome(json.loads(results.read_text()), programs(started))
-        if daemon is not None:
+        if not options.old:
             outcome.calls = calls(folder / "audit.log")
-    finally:
-        tools.close()
-        if daemon is not None:
-            daemon.end()
-        shutil.rmtree(folder)
     return outcome
 
 
@@ -99,9 +123,15 @@ def main() -> int:
     """Run them all; returns the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--old", action="store_true")
+    parser.add_argument("--libvirt", metavar="GUEST")
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    expected = WITH_LIBVIRT if options.libvirt else EXPECTED
+    if options.names:
+        expected = set()
+    elif options.libvirt:
+        options.names = ["libvirt_life"]
     whole = Outcome()
     with ThreadPoolExecutor(options.parts) as pool:
         for one in pool.map(lambda part: run(part, options), range(options.parts)):
@@ -115,7 +145,7 @@ def main() -> int:
     if not options.old:
         wrong = REPLACED & set(whole.programs)
         assert not wrong, f"Nova started {wrong}"
-        assert options.names or set(whole.calls) >= EXPECTED, EXPECTED - set(whole.calls)
+        assert set(whole.calls) >= expected, expected - set(whole.calls)
     counts = collections.Counter(outcome.partition(":")[0] for outcome in whole.tests.values())
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     return 1 if counts["failed"] or not counts["passed"] else 0

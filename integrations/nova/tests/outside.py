@@ -47,4 +47,4 @@ def run(*command: str) -> str:
 
 def info(path: Path) -> Any:
     """Return what qemu-img says of an image."""
-    return json.loads(run("qemu-img", "info", "--output=json", str(path)))
+    return json.loads(run("qemu-img", "info", "-U", "--output=json", str(path)))
