@@ -24,7 +24,8 @@ import { keep, readResults, writeResults } from './results.js';
 import { ownerCases } from './owner-cases.js';
 import { openRbdBench } from './rbd-cases.js';
 import { sandboxCases } from './sandbox-cases.js';
-import { smallCases, startUp } from './small-cases.js';
+import { commandCases, startCase, toolStartCase } from './process-cases.js';
+import { smallCases } from './small-cases.js';
 
 const RESULTS = 'bench/results.json';
 const folder = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'hostler-bench-'));
@@ -45,8 +46,7 @@ try {
   if ('crowd'.includes(only)) durabilityFigures.push(...(await crowdFigures(join(folder, 'crowd'))));
   if ('inventory'.includes(only)) durabilityFigures.push(...(await inventoryFigures(join(folder, 'inventory'))));
   durabilityFigures.forEach(printFigure);
-  const facts = await startUp(join(folder, 'start'));
-  process.stdout.write(`start to SERVING: ${String(facts.startMs)} ms (median of 5; bar 700)\n`);
+  await measureApart();
   const cache = mounted ? `[cache]\npath = "${xfs}/cache"\n` : '';
   const options = { toml: `[limits]\nrunning_operations_per_filesystem = 8\ncallers_part = 1\n${cache}` };
   const used = await Daemon.start(folder, options);
@@ -78,7 +78,6 @@ try {
   }
   await writeResults(RESULTS, {
     ...kept,
-    ...facts,
     rssMib,
     ...(fetchMemory.length === 0 ? {} : { fetchMemory }),
     ...(durabilityFigures.length === 0 ? {} : { durabilityFigures }),
@@ -97,6 +96,7 @@ function localCases(of: Daemon, reflinks: string | undefined): Case[] {
     ...infoCases(of),
     ...inventoryCases(of),
     ...smallCases(of),
+    ...commandCases(of),
     ...folderCases(of),
     ...sandboxCases(of),
     ...ownerCases(of),
@@ -104,6 +104,22 @@ function localCases(of: Daemon, reflinks: string | undefined): Case[] {
     ...copyCases(of, reflinks),
     ...digestCases(of),
   ];
+}
+
+/** What needs no daemon that serves. */
+async function measureApart(): Promise<void> {
+  const wanted = ({ name }: Case) => name.includes(only);
+  const starting = await startCase(join(folder, 'start'));
+  const tools = await toolStartCase();
+  try {
+    for (const each of [starting, tools.each].filter(wanted)) {
+      const result = await measure(each);
+      print(result);
+      keep(kept, { ...result, daemon: { state: 'apart', residentMib: 0, before: [] } });
+    }
+  } finally {
+    await tools.close();
+  }
 }
 
 async function measureIn(of: Daemon, each: Case, state: 'used' | 'fresh', before: readonly string[]): Promise<void> {

@@ -8,8 +8,8 @@ import type { CaseResult } from './harness.js';
 /** A case in one daemon. */
 interface Kept extends CaseResult {
   readonly daemon: {
-    /** `fresh`: started for this case. */
-    readonly state: 'used' | 'fresh';
+    /** `fresh`: started for this case; `apart`: no daemon serves in it. */
+    readonly state: 'used' | 'fresh' | 'apart';
     readonly residentMib: number;
     /** Cases that it had done before. */
     readonly before: readonly string[];

@@ -13,14 +13,9 @@ function section(each: Kept): string {
     const client = at === 0 ? ` + ${String(clientCpuMs)}` : '';
     return `| ${contender} | ${spread(wallMs, ' ms')} | ${String(cpuMs)}${client} ms | ${ratio === undefined ? '-' : spread(ratio, 'x')} |`;
   });
-  const { length } = daemon.before;
-  const before =
-    daemon.state === 'fresh'
-      ? 'started for this case'
-      : `after ${String(length)} other ${length === 1 ? 'case' : 'cases'}`;
-  return `## ${name}, in a ${daemon.state} daemon
+  return `## ${name}${daemon.state === 'apart' ? '' : `, in a ${daemon.state} daemon`}
 
-The daemon: ${before}, ${String(daemon.residentMib)} MiB. Limit: \`${bar}\`.
+${daemonOf(each)}Limit: \`${bar}\`.
 ${String(rounds)} rounds on ${measured}, load ${String(loadAverage)} at the end.
 
 | contender | time | processor time | ours over theirs, by round |
@@ -29,6 +24,14 @@ ${rows.join('\n')}
 
 ![${name}](plots/${plotName(each)})
 `;
+}
+
+function daemonOf({ daemon: { state, before, residentMib } }: Kept): string {
+  if (state === 'apart') return '';
+  const { length } = before;
+  const past =
+    state === 'fresh' ? 'started for this case' : `after ${String(length)} other ${length === 1 ? 'case' : 'cases'}`;
+  return `The daemon: ${past}, ${String(residentMib)} MiB. `;
 }
 
 process.stdout.write(`# Benchmarks

@@ -49,6 +49,14 @@ describe('journals', () => {
         assert.deepEqual(await journal.get(id(1)), record(1, { state: 'RUNNING', phase: 'COPYING' }));
         assert.equal(await journal.get(id(2)), undefined);
       });
+      it('has a record that may come soon, also when no other write follows', async () => {
+        await journal.putSoon(record(1));
+        assert.deepEqual(await journal.get(id(1)), record(1));
+        const soon = journal.putSoon(record(1, { state: 'RUNNING' }));
+        await journal.put(done(1));
+        await soon;
+        assert.deepEqual(await journal.get(id(1)), done(1));
+      });
       it('lists in the order of ids, from after one, whatever the order in which they came', async () => {
         await Promise.all([3, 1, 4, 2].map((n) => journal.put(record(n))));
         assert.deepEqual(await idsOf(journal), [1, 2, 3, 4].map(id));

@@ -12,7 +12,7 @@ const kept = z.object({
   ratios: z.record(z.string(), spread),
   loadAverage: z.number(),
   measured: z.string(),
-  daemon: z.object({ state: z.enum(['used', 'fresh']), residentMib: z.number(), before: z.array(z.string()) }),
+  daemon: z.object({ state: z.enum(['used', 'fresh', 'apart']), residentMib: z.number(), before: z.array(z.string()) }),
 });
 const figures = z.object({
   machine: z.object({ processors: z.number(), kernel: z.string(), node: z.string(), qemu: z.string() }),

@@ -106,6 +106,10 @@ class DevicePart implements StagedImage {
     return made;
   }
 
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
   publish(): Promise<undefined> {
     return Promise.resolve(undefined);
   }

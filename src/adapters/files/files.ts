@@ -1,9 +1,9 @@
 import { constants, type BigIntStats } from 'node:fs';
-import { open, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { open, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { spaceOf } from '../../domain/host/filesystem-info.js';
 import type { ByteSource, Files, InPlace, OpenFile } from '../../domain/ports/images.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { asked, callsOf, inTime, slowly, toItsEnd } from '../gates/handles.js';
+import { asked, callsOf, enteredCallsOf, inTime, slowly, toItsEnd } from '../gates/handles.js';
 import { lengthOf } from '../linux/lengths.js';
 import { FolderSync } from './folder-sync.js';
 import { newRoomOf } from './new-room.js';
@@ -132,7 +132,8 @@ export class LocalFiles implements Files {
 
   async freeBytes(directory: Handle): Promise<bigint> {
     try {
-      const ask = () => inTime(directory, () => statfs(procPath({ handle: directory }), { bigint: true }));
+      const ask = () =>
+        inTime(directory, async () => enteredCallsOf(directory).statfs(procPath({ handle: directory })));
       const counts = await ask();
       const { freeBytes } = spaceOf(countsOf(counts));
       if (!countsLate(counts.type, freeBytes)) return freeBytes;

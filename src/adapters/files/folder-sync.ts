@@ -1,6 +1,8 @@
-import { constants } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { constants, fsync } from 'node:fs';
+import { promisify } from 'node:util';
 import { errnoOf, systemError } from '../linux/errno.js';
+import type { FileCalls } from '../gates/file-calls.js';
+import { enteredCallsOf } from '../gates/handles.js';
 import { assertNotCovered } from '../paths/covered.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
@@ -11,6 +13,8 @@ import type { NotDurable } from '../../domain/ports/targets.js';
  * allow them to be opened.
  */
 const CANNOT = ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EBADF', 'EISDIR', 'EACCES', 'EPERM'];
+
+const sync = promisify(fsync);
 
 /**
  * How the sync of a folder ended. `cannot` is not a failure: the filesystem does not support it.
@@ -35,8 +39,9 @@ export class FolderSync {
   async open(folder: Handle): Promise<OpenFolder> {
     try {
       await assertNotCovered(folder);
-      const file = await open(procPath({ handle: folder }), constants.O_RDONLY | constants.O_DIRECTORY);
-      return new OpenFolder(file, this.#hear);
+      const calls = enteredCallsOf(folder);
+      const fd = await calls.open(procPath({ handle: folder }), constants.O_RDONLY | constants.O_DIRECTORY);
+      return new OpenFolder({ fd, calls }, this.#hear);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       return new OpenFolder(error, this.#hear);
@@ -59,24 +64,25 @@ export class FolderSync {
 /** A folder that was opened for its sync, or the error of opening it. */
 export class OpenFolder {
   constructor(
-    private readonly file: FileHandle | Error,
+    private readonly file: { readonly fd: number; readonly calls: FileCalls } | Error,
     private readonly onCannot: (device: bigint, error: unknown) => void,
   ) {}
 
   async sync(): Promise<Synced> {
     if (this.file instanceof Error) return { how: 'cannot', error: this.file };
+    const { fd, calls } = this.file;
     try {
-      await this.file.sync();
+      await sync(fd);
       return 'synced';
     } catch (error) {
       if (!isRefusal(error)) return { how: 'failed', error };
-      this.onCannot((await this.file.stat({ bigint: true })).dev, error);
+      this.onCannot((await calls.stat(fd)).dev, error);
       return { how: 'cannot', error };
     }
   }
 
   async close(): Promise<void> {
-    if (!(this.file instanceof Error)) await this.file.close();
+    if (!(this.file instanceof Error)) await this.file.calls.close(this.file.fd);
   }
 }
 

@@ -2,8 +2,8 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
 import type { ImageAddress } from '../../domain/model/address.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { moving, slowly } from '../gates/handles.js';
-import { hintExtentSize } from '../linux/extent-size.js';
+import { enteredCallsOf, moving, slowly } from '../gates/handles.js';
+import { hasExtentSize, hintExtentSize } from '../linux/extent-size.js';
 import { clearSetId } from '../linux/set-id.js';
 import { sizesOf } from '../linux/system-sizes.js';
 import { procPath } from '../linux/proc-path.js';
@@ -93,7 +93,11 @@ export class GuardedFile {
    * time, if it supports that.
    */
   async hintExtents(bytes: number): Promise<void> {
-    await this.#call((file) => hintExtentSize(file.fd, bytes));
+    const { handle } = this.guard;
+    await this.#call(async ({ fd }) => {
+      const { type } = await enteredCallsOf(handle).statfs(procPath({ handle }));
+      if (hasExtentSize(type)) await hintExtentSize(fd, bytes);
+    });
   }
 
   /** Clears the set-id bits, as the kernel does when an unprivileged process writes. */
@@ -131,7 +135,7 @@ export class GuardedFile {
     try {
       return await ask(() => {
         const result = work(this.file);
-        this.#pending = result;
+        this.#pending = Promise.allSettled([this.#pending, result]);
         return result;
       });
     } catch (error) {

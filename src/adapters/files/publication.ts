@@ -28,6 +28,8 @@ export interface Publication {
   readonly overwrite: boolean;
   /** Identity of the staged file, by which its final name is recognised. */
   readonly made: FileIdentity | undefined;
+  /** What can be done while the name is made durable. Must not reject. */
+  readonly named: () => Promise<void>;
 }
 
 /**
@@ -39,7 +41,8 @@ export async function publishPart(publication: Publication, ports: PublicationPo
   const folder = await ports.folderSync.open(publication.target.handle);
   try {
     await giveName(publication, ports);
-    return await ports.folderSync.sync(folder, publication.address);
+    const [notDurable] = await Promise.all([ports.folderSync.sync(folder, publication.address), publication.named()]);
+    return notDurable;
   } finally {
     await folder.close();
   }

@@ -4,14 +4,14 @@ import { type ImageAddress, dirname } from '../../domain/model/address.js';
 import { procPath } from '../linux/proc-path.js';
 import { asked, toItsEnd, slowly, atLast } from '../gates/handles.js';
 import { errnoOf, systemError } from '../linux/errno.js';
-import { rename, rm, lstat, type FileHandle, open } from 'node:fs/promises';
+import { rename, rm, rmdir, lstat, open, unlink } from 'node:fs/promises';
 import { sizesOf, birthOf } from '../linux/system-sizes.js';
+import { OpenPart } from './open-part.js';
 import { publishPart, type Publication, movePart } from './publication.js';
 import { removeByNames, removePrivateFolder, privateFolderBytes } from '../paths/private-folders.js';
 import { carriedTo } from '../rights/replaced-file.js';
 import { modeOfNewContent } from '../linux/set-id.js';
 import { constants } from 'node:fs';
-import { unsupported } from '../../domain/model/errors.js';
 import type { Root } from '../paths/roots.js';
 import type { ProcessRunner } from '../process/process.js';
 import type { GivenOwner } from './given-owner.js';
@@ -64,6 +64,9 @@ export class StagedFile implements StagedImage {
   #made: FileIdentity | undefined;
   #published = false;
   #discarded = false;
+  /** What `seal` has left to `sync`. */
+  #unsynced = false;
+  #isEmpty = false;
 
   constructor(
     private readonly target: ResolvedTarget,
@@ -108,7 +111,7 @@ export class StagedFile implements StagedImage {
   }
 
   async truncate(lengthBytes: bigint): Promise<void> {
-    await this.#withFile((file) => setLength(file, lengthBytes));
+    await this.#withFile((file) => file.setLength(lengthBytes));
   }
 
   get aside(): StagingFile {
@@ -131,21 +134,22 @@ export class StagedFile implements StagedImage {
     };
     return {
       ...ref,
-      truncate: (lengthBytes) => this.#withFile((file) => setLength(file, lengthBytes), ref),
+      truncate: (lengthBytes) => this.#withFile((file) => file.setLength(lengthBytes), ref),
       remove: () => slowly(this.handle, () => rm(path, { force: true })).catch(failWith),
     };
   }
 
-  async seal(): Promise<Resolved> {
+  async seal(content?: 'empty'): Promise<Resolved> {
+    this.#isEmpty = content === 'empty';
     return this.#withFile(async (file) => {
       const now = await file.stat();
       const old = this.request.overwrite ? await this.#existing() : undefined;
       const kept = old === undefined ? undefined : await this.#carried(old.mode);
-      const { uid = old?.uid ?? now.uid, gid = old?.gid ?? now.gid, mode = kept ?? DEFAULT_MODE } = this.ownership;
-      if (uid !== now.uid || gid !== now.gid) await file.chown(uid, gid);
-      await file.chmod(mode);
-      await file.sync();
-      const stat = await file.stat({ bigint: true });
+      const { uid = old?.uid ?? Number(now.uid), gid = old?.gid ?? Number(now.gid) } = this.ownership;
+      await file.setOwnerAndMode(now, { uid, gid, mode: this.ownership.mode ?? kept ?? DEFAULT_MODE });
+      if (this.#isEmpty) this.#unsynced = true;
+      else await file.sync();
+      const stat = await file.stat();
       const { dev, ino, mtimeNs } = stat;
       this.#made = { device: dev, inode: ino };
       const { address, storedName } = this.target;
@@ -167,7 +171,14 @@ export class StagedFile implements StagedImage {
     });
   }
 
+  async sync(): Promise<void> {
+    if (!this.#unsynced) return;
+    await this.#withFile((file) => file.sync());
+    this.#unsynced = false;
+  }
+
   async publish(): Promise<NotDurable | undefined> {
+    await this.sync();
     try {
       const notDurable = await toItsEnd(this.handle, () => publishPart(this.#publication, this.ports));
       this.#published = true;
@@ -191,7 +202,24 @@ export class StagedFile implements StagedImage {
       address,
       overwrite: this.request.overwrite,
       made: this.#made,
+      // The space of others is reserved until their operation ends, less what is in this folder.
+      named: () => (this.#isEmpty ? this.#removeEmptied() : Promise.resolve()),
     };
+  }
+
+  /**
+   * Removes the private folder once the image has its name, while that is made durable. Whatever
+   * is in the way here, `discard` removes it later, or reports it.
+   */
+  async #removeEmptied(): Promise<void> {
+    try {
+      if (!this.request.overwrite) await unlink(procPath(this));
+      await rmdir(procPath({ handle: this.target.directory, name: this.folder.name }));
+      this.#discarded = true;
+    } catch {
+      return; // for `discard`
+    }
+    await this.handle.close();
   }
 
   async discard(): Promise<readonly string[]> {
@@ -262,21 +290,12 @@ export class StagedFile implements StagedImage {
     return { uid: Number(stat.uid), gid: Number(stat.gid), mode: modeOfNewContent(Number(stat.mode)) };
   }
 
-  async #withFile<T>(use: (file: FileHandle) => Promise<T>, ref: FileRef = this): Promise<T> {
+  async #withFile<T>(use: (file: OpenPart) => Promise<T>, ref: FileRef = this): Promise<T> {
     try {
-      return await slowly(this.handle, () => withFile(ref, use));
+      return await slowly(this.handle, () => OpenPart.with(ref, use));
     } catch (error) {
       throw systemError(error, this.target.address, { ENOENT: 'PARENT_NOT_FOUND' });
     }
-  }
-}
-
-async function withFile<T>(ref: FileRef, use: (file: FileHandle) => Promise<T>): Promise<T> {
-  const file = await open(procPath(ref), constants.O_RDWR | constants.O_NOFOLLOW);
-  try {
-    return await use(file);
-  } finally {
-    await file.close();
   }
 }
 
@@ -290,13 +309,4 @@ async function tryDirect(probe: string): Promise<void> {
     // Some filesystems create the file before they refuse.
     await rm(probe, { force: true });
   }
-}
-
-async function setLength(file: FileHandle, lengthBytes: bigint): Promise<void> {
-  const { size } = await file.stat({ bigint: true });
-  if (size === lengthBytes) return;
-  if (lengthBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw unsupported('lengths above 2^53 bytes that are no multiple of 512 cannot be set');
-  }
-  await file.truncate(Number(lengthBytes));
 }

@@ -9,23 +9,38 @@ import {
   readSync,
   readlink,
   readlinkSync,
+  stat,
+  statSync,
+  statfs,
+  statfsSync,
   type BigIntStats,
+  type BigIntStatsFs,
 } from 'node:fs';
 import { promisify } from 'node:util';
 
 type Now<T> = T | Promise<T>;
 
-/** The system calls that reading an image needs. */
+/** System calls that wait for no disk where a filesystem is local. */
 export interface FileCalls {
   open(path: string, flags: number): Now<number>;
   close(fd: number): Now<void>;
   stat(fd: number): Now<BigIntStats>;
+  /** Follows links. */
+  statPath(path: string): Now<BigIntStats>;
+  statfs(path: string): Now<BigIntStatsFs>;
   readlink(path: string): Now<string>;
   /** Returns the number of bytes read. */
   read(fd: number, buffer: Buffer, position: number | bigint): Now<number>;
 }
 
-const pool = { open: promisify(open), close: promisify(close), stat: promisify(fstat), readlink: promisify(readlink) };
+const pool = {
+  open: promisify(open),
+  close: promisify(close),
+  stat: promisify(fstat),
+  statPath: promisify(stat),
+  statfs: promisify(statfs),
+  readlink: promisify(readlink),
+};
 
 /** False also if the filesystem does not say: the descriptor is closed in both cases. */
 function hasName(fd: number): boolean {
@@ -45,6 +60,8 @@ export const SYNC: FileCalls = {
   // close() of the last descriptor of a removed file blocks until its space is freed.
   close: (fd) => (hasName(fd) ? closeSync(fd) : pool.close(fd)),
   stat: (fd) => fstatSync(fd, { bigint: true }),
+  statPath: (path) => statSync(path, { bigint: true }),
+  statfs: (path) => statfsSync(path, { bigint: true }),
   readlink: (path) => readlinkSync(path),
   read: (fd, buffer, position) => readSync(fd, buffer, 0, buffer.length, position),
 };
@@ -54,6 +71,8 @@ export const THREADPOOL: FileCalls = {
   open: (path, flags) => pool.open(path, flags),
   close: pool.close,
   stat: (fd) => pool.stat(fd, { bigint: true }),
+  statPath: (path) => pool.statPath(path, { bigint: true }),
+  statfs: (path) => pool.statfs(path, { bigint: true }),
   readlink: (path) => pool.readlink(path),
   read: (fd, buffer, position) =>
     new Promise((resolve, reject) => {

@@ -60,6 +60,11 @@ export function callsOf(handle: Handle): FileCalls {
   return handle instanceof RootedHandle ? handle.gate.guardedCalls : THREADPOOL;
 }
 
+/** The same for work that has entered the root: its calls have the time limit of that work. */
+export function enteredCallsOf(handle: Handle): FileCalls {
+  return handle instanceof RootedHandle ? handle.gate.calls : THREADPOOL;
+}
+
 /**
  * A call into the filesystem of a handle. If the root has a time limit and the call exceeds it,
  * fails with ROOT_STALLED; a result that arrives later is passed to `dispose`.

@@ -31,6 +31,8 @@ export class RootGate {
     // A close that hangs is not awaited.
     close: (fd) => this.call(async () => THREADPOOL.close(fd)),
     stat: (fd) => this.call(async () => THREADPOOL.stat(fd)),
+    statPath: (path) => this.call(async () => THREADPOOL.statPath(path)),
+    statfs: (path) => this.call(async () => THREADPOOL.statfs(path)),
     readlink: (path) => this.call(async () => THREADPOOL.readlink(path)),
     read: (fd, buffer, position) => this.call(async () => THREADPOOL.read(fd, buffer, position)),
   };

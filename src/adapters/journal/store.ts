@@ -154,6 +154,10 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
     return this.#writer.write({ kind: 'operation', key: record.id, body: encode(record) }, record);
   }
 
+  putSoon(record: OperationRecord): Promise<void> {
+    return this.#writer.writeSoon({ kind: 'operation', key: record.id, body: encode(record) }, record);
+  }
+
   forget(id: string): void {
     this.#unwritten.set({ kind: 'operation', key: id, body: undefined }, undefined);
     this.#writer.catchUp();
@@ -223,7 +227,7 @@ export class JournalStore implements Journal, MarkStore, RawDiskStore, ResumeSto
   }
 
   putRawDisk(disk: RawDisk): Promise<void> {
-    return this.#put('raw', markKey(disk), disk);
+    return this.#writer.writeSoon({ kind: 'raw', key: markKey(disk), body: encode(disk) });
   }
 
   removeRawDisk(disk: RawDisk): Promise<void> {

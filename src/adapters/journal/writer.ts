@@ -10,6 +10,8 @@ const RETRY_MS = 250;
 export const RETRY_MAX_MS = 5000;
 /** Writes in one transaction; questions are answered between transactions. */
 const MOST_WRITES = 128;
+/** A write that may come soon waits this long for another one that carries it. */
+const SOON_MS = 50;
 /** A caller who wants to make a change waits this long to learn whether writing works again. */
 const ASK_MS = 1000;
 
@@ -47,6 +49,8 @@ export class Writer {
   #failedAt = 0;
   #retryMs: number;
   #timer: NodeJS.Timeout | undefined;
+  /** Set while a write that may come soon waits for another one. */
+  #soon: NodeJS.Timeout | undefined;
   #closed = false;
   /** The running attempt to write all pending records. */
   #trying: Promise<void> | undefined;
@@ -81,24 +85,45 @@ export class Writer {
    * becomes possible.
    */
   write(write: Write, record?: OperationRecord): Promise<void> {
+    const written = this.#enqueue(write, record);
+    this.catchUp();
+    return written;
+  }
+
+  /**
+   * The same for a write that need not be durable at once: it shares the sync of the next one that
+   * must be, or comes alone after SOON_MS.
+   */
+  writeSoon(write: Write, record?: OperationRecord): Promise<void> {
+    const written = this.#enqueue(write, record);
+    if (this.#closed) this.catchUp();
+    else
+      this.#soon ??= setTimeout(() => {
+        this.catchUp();
+      }, SOON_MS);
+    return written;
+  }
+
+  #enqueue(write: Write, record: OperationRecord | undefined): Promise<void> {
     if (!this.#state.writable) {
       this.options.unwritten.set(write, record);
       return Promise.reject(unavailable(this.#state.why));
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ write, record, resolve, reject });
-      this.#writing ??= this.#drain();
     });
   }
 
-  /** Call it when records were added to the unwritten ones while the store works. */
+  /** Writes what waits, if the store works. Call it after records were added to the unwritten. */
   catchUp(): void {
-    if (this.#state.writable) this.#writing ??= this.#drain();
+    const isWaiting = this.#queue.length + this.options.unwritten.size > 0;
+    if (this.#state.writable && isWaiting) this.#writing ??= this.#drain();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.catchUp();
     await this.#writing;
     // Run again for records that are only in memory.
     if (this.options.unwritten.size > 0 && this.options.thread.idle) await (this.#trying ??= this.#try());
@@ -106,6 +131,8 @@ export class Writer {
 
   async #drain(): Promise<void> {
     const { thread, unwritten, clock, patienceMs } = this.options;
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     while (this.#queue.length + unwritten.size > 0 && this.#state.writable) {
       const taken = this.#queue.splice(0, MOST_WRITES);
       // A record that is to be removed may still be in the queue.

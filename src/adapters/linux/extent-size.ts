@@ -9,7 +9,14 @@ const [FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR] = [0x801c581f, 0x401c5820];
 const ATTRIBUTES_BYTES = 28;
 const [FLAGS_AT, EXTENT_SIZE_AT] = [0, 4];
 const HAS_EXTENT_SIZE = 0x800;
+/** The only filesystem that has a size of extents for each file. */
+const XFS = 0x58465342n;
 const ioctl = loadKoffi()?.load(null).func('ioctl', 'int', ['int', 'ulong', 'void *']);
+
+/** @param type of the filesystem, as statfs(2) tells */
+export function hasExtentSize(type: bigint): boolean {
+  return type === XFS;
+}
 
 /**
  * Asks the filesystem, in a thread, to allocate at least this much at a time for an open file that

@@ -1,5 +1,7 @@
-import { readlink, realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
+import type { FileCalls } from '../gates/file-calls.js';
 import { HostlerError } from '../../domain/model/errors.js';
+import { enteredCallsOf } from '../gates/handles.js';
 import { errnoOf } from '../linux/errno.js';
 import { procPath } from '../linux/proc-path.js';
 import type { Handle } from '../../domain/ports/handles.js';
@@ -22,16 +24,12 @@ const RENAMES = 200;
  */
 export async function assertNotCovered(opened: Handle): Promise<void> {
   const own = procPath({ handle: opened });
-  const { dev, ino } = await stat(own, { bigint: true });
+  const calls = enteredCallsOf(opened);
+  const { dev, ino } = await calls.stat(opened.fd);
   let path = '';
   for (let [tries, renames] = [0, 0]; tries < TRIES && renames < RENAMES;) {
-    path = await readlink(own);
-    const there = await stat(path, { bigint: true }).catch((error: unknown) => {
-      // A process that may not search its parent folders can still work through the handle.
-      if (errnoOf(error) === 'EACCES') return { dev, ino };
-      ifGone(error);
-      return undefined;
-    });
+    path = await calls.readlink(own);
+    const there = await statIfThere(path, calls, { dev, ino });
     // The folder was removed: creating a name in it fails anyway.
     if ((there?.dev === dev && there.ino === ino) || path.endsWith(' (deleted)')) return;
     if ((await realpath(path).catch(ifGone)) === path) tries += 1;
@@ -40,6 +38,18 @@ export async function assertNotCovered(opened: Handle): Promise<void> {
   throw new HostlerError('ROOT_UNAVAILABLE', `another filesystem lies over ${path} now, or it was unmounted`, {
     facts: { path },
   });
+}
+
+/** What the path leads to; `own` for a process that may not search the folders above it. */
+async function statIfThere(path: string, calls: FileCalls, own: { readonly dev: bigint; readonly ino: bigint }) {
+  try {
+    return await calls.statPath(path);
+  } catch (error) {
+    // Such a process can still work through the handle.
+    if (errnoOf(error) === 'EACCES') return own;
+    ifGone(error);
+    return undefined;
+  }
 }
 
 function ifGone(error: unknown): void {

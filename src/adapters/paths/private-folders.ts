@@ -52,14 +52,16 @@ export async function removeByNames(
   names: readonly string[],
   parentPath: string,
 ): Promise<string[] | undefined> {
-  const removed: string[] = [];
-  for (const name of names)
-    await unlink(procPath({ handle: folder.handle, name })).then(
-      () => removed.push(`${parentPath}/${folder.name}/${name}`),
-      (error: unknown) => {
-        if (errnoOf(error) !== 'ENOENT') throw error;
-      },
-    );
+  const unlinked = names.map(async (name) => {
+    try {
+      await unlink(procPath({ handle: folder.handle, name }));
+      return [`${parentPath}/${folder.name}/${name}`];
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      return [];
+    }
+  });
+  const removed = (await Promise.all(unlinked)).flat();
   try {
     await rmdir(procPath({ handle: parent, name: folder.name }));
     return [...removed, `${parentPath}/${folder.name}`];

@@ -239,6 +239,10 @@ class RbdPart implements StagedImage {
     return this.options.paths.look(new RbdHandle(pool, namespace, access, this.name), this.target.address, content);
   }
 
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async publish(): Promise<undefined> {
     const { images } = this.options;
     const { address, existing } = this.target;

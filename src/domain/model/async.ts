@@ -57,6 +57,11 @@ export async function* untilAborted<T>(items: AsyncIterable<T>, signal: AbortSig
   }
 }
 
+/** Waits for both, whatever happens to one of them; then throws the first one's failure first. */
+export async function bothDone(first: Promise<void>, second: Promise<void>): Promise<void> {
+  for (const done of await Promise.allSettled([first, second])) if (done.status === 'rejected') throw done.reason;
+}
+
 /**
  * Waits for this time; throws the signal's reason if it is aborted before. Leaves no timer behind.
  */

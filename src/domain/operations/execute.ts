@@ -51,8 +51,9 @@ async function attempt<S extends object, R extends OperationResult>(
     await run.step('admitted');
     await ticket.granted(operation.signal);
     operation.become('RUNNING', { startTime: ports.clock(), queuePosition: undefined });
-    // Not awaited: until the commit, recovery treats QUEUED and RUNNING alike.
-    nowOrLater(ports.journal.put(operation.record)).catch((error: unknown) =>
+    // Not awaited, and no write of its own: until the commit, recovery treats QUEUED and RUNNING
+    // alike.
+    nowOrLater(ports.journal.putSoon(operation.record)).catch((error: unknown) =>
       ports.log.cleanupFailed(operation.record, error),
     );
     await run.step('started');

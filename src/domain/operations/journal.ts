@@ -104,6 +104,11 @@ export interface Journal {
    */
   put(record: OperationRecord): Promise<void>;
   /**
+   * As `put`, for a record that need not be durable at once: the next write carries it, after a
+   * moment it is written alone. Records are written in the order of the calls.
+   */
+  putSoon(record: OperationRecord): Promise<void>;
+  /**
    * Discards a record that was, or may have been, put: the request was refused and is not an
    * operation.
    */

@@ -11,7 +11,7 @@ import type { ResumableWork } from './recovery/resumable-work.js';
 import { requestKeyOf } from './request-ids.js';
 import type { Secrets } from '../model/secrets.js';
 import { HostlerError, asHostlerError } from '../model/errors.js';
-import { untilAborted } from '../model/async.js';
+import { bothDone, untilAborted } from '../model/async.js';
 import { sameFile } from '../images/read-image.js';
 import type { OutputPiece } from '../ports/commands.js';
 import type { Caller } from '../access/caller.js';
@@ -146,6 +146,7 @@ export class OperationRun implements Run {
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
     act: () => Promise<NotDurable | undefined>,
+    meanwhile: () => Promise<void> = () => Promise.resolve(),
   ): Promise<R> {
     const { operation } = this.assignment;
     await this.step('commit');
@@ -154,7 +155,7 @@ export class OperationRun implements Run {
     const { address, made, result } = commit;
     this.#made = made;
     operation.update({ commit: { address, result, ...evidenceOf(made, this.assignment.admitted.removal(address)) } });
-    await this.ports.journal.put(operation.record);
+    await bothDone(this.ports.journal.put(operation.record), meanwhile());
     await this.step('publish');
     try {
       const notDurable = await act();

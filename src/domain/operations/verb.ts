@@ -146,12 +146,14 @@ export interface Run extends Resolution {
    * The point of no return: journals the result with the evidence, then acts. Not cancellable from
    * here on. After a crash the evidence decides between SUCCEEDED with this result and
    * AGENT_RESTARTED; the same if `act` fails after it took effect. A missing sync, and later
-   * failures, become warnings.
+   * failures, become warnings. What must be done before `act`, and can be done while the journal
+   * writes, is `meanwhile`.
    */
   commit<R extends OperationResult>(
     phase: 'COMMITTING' | 'DELETING',
     commit: Commit & { readonly result: R },
     act: () => Promise<NotDurable | undefined>,
+    meanwhile?: () => Promise<void>,
   ): Promise<R>;
   /**
    * The same for a target on another host: acts, and later failures become warnings. Not

@@ -37,9 +37,12 @@ export interface StagedImage extends FileRef {
   /**
    * Sets owner and mode, and the other attributes of a file that is replaced (access list, label,
    * extended attributes), then makes the content durable. Returns the future target, with the
-   * part's handle. For an `empty` one it is known that nothing has been written into it.
+   * part's handle. For an `empty` one it is known that nothing has been written into it; it may be
+   * left to `sync`.
    */
   seal(content?: 'empty'): Promise<Resolved>;
+  /** Makes durable what `seal` has left. `publish` does it otherwise. */
+  sync(): Promise<void>;
   /**
    * Gives it the target's name, durably if the filesystem supports that. After a failure, such as
    * TARGET_EXISTS when it lost a race, the name does not lead to the part.

@@ -46,7 +46,13 @@ export async function publishImage(
   const { movedBytes, skippedBytes } = work;
   if (typeof done === 'function') run.progress({ doneBytes: movedBytes, totalBytes: movedBytes, skippedBytes });
   const result: ImageResult = { kind: 'image', info, ...work };
-  return run.commit('COMMITTING', { address: target.address, made, result }, () => part.publish());
+  const commit = { address: target.address, made, result };
+  return run.commit(
+    'COMMITTING',
+    commit,
+    () => part.publish(),
+    () => part.sync(),
+  );
 }
 
 /** The declared format, the daemon's reader and the tool must agree. */

@@ -42,6 +42,10 @@ export class MemoryJournal implements Journal, MarkStore, RawDiskStore, ResumeSt
     return Promise.resolve();
   }
 
+  putSoon(record: OperationRecord): Promise<void> {
+    return this.put(record);
+  }
+
   get(id: string): Promise<OperationRecord | undefined> {
     return Promise.resolve(this.#records.get(id));
   }
