@@ -8,7 +8,7 @@ import { isDescriptor } from '../../domain/formats/vmdk-descriptor.js';
 import { pathsIn } from '../../domain/images/named-paths.js';
 import type { ByteSource } from '../../domain/ports/images.js';
 import { lengthNow } from '../linux/lengths.js';
-import { sourceOf } from '../linux/sync-look.js';
+import { withSharedHead } from '../linux/shared-heads.js';
 
 /**
  * First bytes of formats whose headers can name files: qcow, qed, vmdk. A VMDK text descriptor can
@@ -16,6 +16,8 @@ import { sourceOf } from '../linux/sync-look.js';
  */
 const MARKS = ['QFI\xfb', 'QED\0', 'KDMV', 'COWD', '# Disk'];
 const HEAD_BYTES = 512;
+/** One for all files: a buffer for each would be as much garbage. */
+const firstBytes = Buffer.alloc(HEAD_BYTES);
 /**
  * Limit of paths in a VMDK descriptor: each is resolved for every question, and thousands of images
  * may name missing files.
@@ -43,7 +45,8 @@ export async function readNames(path: Buffer, follow: boolean): Promise<Head | u
   const fd = openSync(path, flags);
   try {
     if (!couldNameAnother(fd)) return undefined;
-    return await namesIn(cached(sourceOf(fd, Number(lengthNow(fstatSync(fd, { bigint: true }))))));
+    const length = Number(lengthNow(fstatSync(fd, { bigint: true })));
+    return await withSharedHead(fd, length, async (bytes) => namesIn(cached(bytes)));
   } finally {
     closeSync(fd);
   }
@@ -79,8 +82,7 @@ async function nameInQcow2(bytes: ByteSource): Promise<string | undefined> {
 
 /** Judged by its first bytes: in a tree of a million files few are images. */
 function couldNameAnother(fd: number): boolean {
-  const first = Buffer.alloc(HEAD_BYTES);
-  const length = readSync(fd, first, 0, HEAD_BYTES, 0);
-  const head = first.subarray(0, length);
+  const length = readSync(fd, firstBytes, 0, HEAD_BYTES, 0);
+  const head = firstBytes.subarray(0, length);
   return MARKS.some((mark) => head.toString('latin1', 0, mark.length) === mark) || isDescriptor(head);
 }
