@@ -34,34 +34,39 @@ export function listing(entries: readonly (readonly [string, string | undefined]
   return given.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`).join('\n');
 }
 
-/** What the last column of a table needs at least of a terminal's line. */
-const MIN_LAST = 20;
+/** What the last column of a table needs at least of a terminal's line; its rest is wrapped. */
+const MIN_LAST = 8;
+const GAP = '  ';
 
 /**
- * Rows under a header, columns aligned. Where the terminal's lines are too short for that, a list
- * of names and values for each row; empty values are left out. In a pipe lines have any length.
+ * Rows under a header, columns aligned. Where the terminal's lines are too short for that, columns
+ * without a value are left out; if that does not help, each row is a list of names and values. In a
+ * pipe lines have any length.
  */
 export function table(
   header: readonly string[],
   rows: readonly (readonly string[])[],
   columns = process.stdout.isTTY ? process.stdout.columns : Infinity,
 ): string {
-  const lines = [header, ...rows].map((row) => row.map(printable));
-  const widths = header.map((_, column) => Math.max(...lines.map((row) => row[column]?.length ?? 0)));
+  const whole = linesOf(header, rows);
+  if (whole.needed <= columns || rows.length === 0) return whole.text;
+  const used = header.map((_, column) => rows.some((row) => (row[column] ?? '') !== ''));
+  const cut = (row: readonly string[]) => row.filter((_, column) => used[column]);
+  const shorter = linesOf(cut(header), rows.map(cut));
+  if (shorter.needed <= columns) return shorter.text;
+  const entries = (row: readonly string[]) =>
+    header.map((name, column) => [name.toLowerCase(), row[column] === '' ? undefined : row[column]] as const);
+  return rows.map((row) => listing(entries(row))).join('\n\n');
+}
+
+/** The lines of a table, and how long a terminal's line must be for them. */
+function linesOf(header: readonly string[], rows: readonly (readonly string[])[]) {
+  const cells = [header, ...rows].map((row) => row.map(printable));
+  const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const lines = cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(GAP));
   const last = Math.min(widths.at(-1) ?? 0, MIN_LAST);
-  const needed = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, last);
-  if (needed > columns && rows.length > 0)
-    return rows
-      .map((row) => listing(header.map((name, column) => [name.toLowerCase(), row[column] || undefined])))
-      .join('\n\n');
-  return lines
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const needed = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, last);
+  return { text: lines.map((line) => line.trimEnd()).join('\n'), needed };
 }
 
 /** A name may contain control characters, which a terminal must not interpret. */

@@ -25,8 +25,16 @@ describe('a table', () => {
       'id    02',
       'path  /b',
     ];
-    for (const columns of [32, 20, 1]) assert.equal(table(HEADER, ROWS, columns), narrow.join('\n'));
-    assert.equal(table(HEADER, ROWS, 33).split('\n').length, 3);
+    for (const columns of [20, 12, 1]) assert.equal(table(HEADER, ROWS, columns), narrow.join('\n'));
+    assert.equal(table(HEADER, ROWS, 21).split('\n').length, 3);
+  });
+
+  it('first loses the columns that have no value', () => {
+    const header = ['ID', 'REASON', 'PATH'];
+    const rows = [['01', '', '/a/long/path']];
+    assert.equal(table(header, rows, 20), 'ID  REASON  PATH\n01          /a/long/path');
+    assert.equal(table(header, rows, 19), 'ID  PATH\n01  /a/long/path');
+    assert.equal(table(header, rows, 11), 'id    01\npath  /a/long/path');
   });
 
   it('of no rows is its header, however narrow', () => {
