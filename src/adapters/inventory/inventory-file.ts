@@ -19,7 +19,7 @@ const SETTINGS = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = OFF;
   PRAGMA temp_store = MEMORY;
-  PRAGMA cache_size = -8000;
+  PRAGMA cache_size = -2000;
 `;
 /**
  * number: of the last change. made: number of the change by which this file took the name. born:

@@ -7,7 +7,7 @@ const MANY_FILES = 2000;
 /** Jobs that the thread has at a time: it never waits for the next. */
 const QUEUE = 4;
 /** A smaller heap would be collected all the time. */
-const HEAP = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 };
+const HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 128 };
 
 interface Asked {
   readonly resolve: (looks: readonly FileLook[]) => void;
