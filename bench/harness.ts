@@ -78,7 +78,7 @@ export async function measure(
   const taken = new Map<string, Rounds>(
     contenders.map((each) => [each.name, { wallMs: [], cpuMs: 0, clientCpuMs: 0 }]),
   );
-  const cpu = async () => ({ server: (await daemonMs()) + peersCpuMs(), client: ownMs() });
+  const serverMs = async () => (await daemonMs()) + peersCpuMs();
   // Round 0 warms up and is checked; it does not count.
   for (let round = warmUp ? 0 : 1; round <= rounds; round++) {
     // In another order each time: whoever comes after a heavy one pays for what the disk still has
@@ -86,11 +86,12 @@ export async function measure(
     for (const { name: who, prepare, run, verify } of shuffled(contenders)) {
       await prepare?.();
       await sh('sync');
-      const before = await cpu();
+      // What the bench takes to read the others' times is not the client's.
+      const before = { server: await serverMs(), client: ownMs() };
       const started = performance.now();
       const own = await run();
       const took = own ?? performance.now() - started;
-      const after = await cpu();
+      const after = { client: ownMs(), server: await serverMs() };
       const sum = taken.get(who);
       if (round === 0) await verify?.();
       else if (sum !== undefined) {

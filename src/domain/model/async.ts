@@ -74,12 +74,12 @@ export async function sleepOrAborted(ms: number, signal: AbortSignal): Promise<v
 
 /** Waits for this time, or until the promise settles; leaves no timer behind. */
 export async function pause(ms: number, until: Promise<unknown>): Promise<void> {
-  const timer = new AbortController();
-  const timeUp = sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined); // aborted: the other side won
+  const timeUp = deferred();
+  const timer = setTimeout(timeUp.resolve, ms);
   try {
-    await Promise.race([timeUp, until]);
+    await Promise.race([timeUp.promise, until]);
   } finally {
-    timer.abort();
+    clearTimeout(timer);
   }
 }
 
