@@ -189,8 +189,14 @@ describe('the inventory', () => {
       assert.equal((await failure(watch(generation))).reason, 'INVALID_FIELD');
     for (const generation of [`${'0'.repeat(16)}.1`, `${String(life)}.999999`])
       assert.equal((await failure(watch(generation))).reason, 'GENERATION_TOO_OLD');
-    assert.equal((await failure(list({ path: 'rbd:pool' }))).reason, 'INVALID_FIELD');
-    assert.equal((await failure(list({ path: 'rbd:pool/image' }))).reason, 'UNSUPPORTED_BY_BACKEND');
+    for (const path of ['rbd:', 'rbd:a/b/c', 'rbd:a@b'])
+      assert.equal((await failure(list({ path }))).reason, 'INVALID_FIELD', path);
+    for (const path of ['rbd:pool', 'rbd:pool/namespace']) {
+      assert.equal((await failure(list({ path }))).reason, 'POOL_NOT_FOUND', path);
+      assert.equal((await failure(list({ path, filter: { orphaned: true } }))).reason, 'UNSUPPORTED_BY_BACKEND');
+      const changes = daemon.get().stranger.all('ImageService/WatchImages', { path });
+      assert.equal((await failure(changes)).reason, 'UNSUPPORTED_BY_BACKEND');
+    }
     assert.equal((await failure(list({ path: at('absent') }))).reason, 'FILE_NOT_FOUND');
 
     function list1(page_token: string) {
