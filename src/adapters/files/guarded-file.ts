@@ -19,7 +19,7 @@ export function guardOf({ handle }: FileRef, address: ImageAddress): Guard {
 
 /** An open file on a filesystem that may stop answering: each call has a time limit. */
 export class GuardedFile {
-  #pending: Promise<unknown> = Promise.resolve();
+  #pending: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly file: FileHandle,
@@ -111,10 +111,7 @@ export class GuardedFile {
 
   /** Does not wait while a call hangs: the file is then closed when that call returns. */
   async close(): Promise<void> {
-    const closed = this.#pending.then(
-      () => this.file.close(),
-      () => this.file.close(),
-    );
+    const closed = this.#pending.then(() => this.file.close());
     await this.guard
       .inTime(() => closed)
       .catch((error: unknown) => {
@@ -135,7 +132,8 @@ export class GuardedFile {
     try {
       return await ask(() => {
         const result = work(this.file);
-        this.#pending = Promise.allSettled([this.#pending, result]);
+        // Without the results: each would hold those before it, and with them what was written.
+        this.#pending = Promise.allSettled([this.#pending, result]).then(() => undefined);
         return result;
       });
     } catch (error) {
