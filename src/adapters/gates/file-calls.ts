@@ -10,7 +10,6 @@ import {
   readlink,
   readlinkSync,
   stat,
-  statSync,
   statfs,
   statfsSync,
   type BigIntStats,
@@ -60,7 +59,8 @@ export const SYNC: FileCalls = {
   // close() of the last descriptor of a removed file blocks until its space is freed.
   close: (fd) => (hasName(fd) ? closeSync(fd) : pool.close(fd)),
   stat: (fd) => fstatSync(fd, { bigint: true }),
-  statPath: (path) => statSync(path, { bigint: true }),
+  // A path may lead through other filesystems.
+  statPath: (path) => pool.statPath(path, { bigint: true }),
   statfs: (path) => statfsSync(path, { bigint: true }),
   readlink: (path) => readlinkSync(path),
   read: (fd, buffer, position) => readSync(fd, buffer, 0, buffer.length, position),
