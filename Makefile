@@ -12,7 +12,7 @@ SOURCES := $(shell find src test bench conformance scripts -name '*.ts' -not -pa
 TEST := setpriv --pdeathsig TERM scripts/test.sh
 PROTOS := $(shell find proto -name '*.proto') buf.yaml buf.daemon.yaml buf.gen.yaml
 
-.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients test-nova test-nova-libvirt contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-keep bench-far clean
+.PHONY: again help setup build gen run demo test test-crashes test-glance test-corpus test-ceph test-metrics test-disks test-faults test-far test-package test-bare test-campaign test-power test-languages test-clients test-nova test-nova-libvirt demo-nova contract conformance parity check lint format coverage deb soak fuzz fuzz-rpc bench bench-keep bench-far clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ test-nova: setup build ## run the tests of the integration with OpenStack Nova, 
 
 test-nova-libvirt: setup build ## let Nova run guests with a real libvirtd, which it installs, without KVM; as root
 	@scripts/client-libraries.sh nova/guests
+
+demo-nova: setup build ## run a small OpenStack cloud with two computes on this machine, with Hostler below Nova; as root
+	@integrations/nova/demo/demo.sh $(ARGS)
 
 contract: $(NPM_STAMP) ## pack the contract: dist/hostler-proto-VERSION.tar.gz
 	@scripts/contract.sh

@@ -22,6 +22,7 @@ echo "== types"
 # From another folder: the installed package is what users get.
 (cd tests && "$tools/mypy" --config-file ../pyproject.toml --cache-dir "$cache/mypy" -p hostler_nova &&
   "$tools/mypy" --config-file ../pyproject.toml --cache-dir "$cache/mypy" .)
+(cd demo && MYPYPATH=../tests "$tools/mypy" --config-file ../pyproject.toml --cache-dir "$cache/mypy" .)
 
 pytest=("$run/python" -W ignore -m pytest -q -p no:cacheprovider)
 tests "with threads" "${pytest[@]}" "$@" tests

@@ -1,0 +1,165 @@
+"""The services of a small cloud that all computes need: messages, identity, images, Nova's."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import settings
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
+from services import Services
+
+#: In the interpreter of Debian's packages.
+PYTHON = "/usr/bin/python3"
+
+
+def main_of(module: str) -> list[str | Path]:
+    """Words that run the function `main` of a module, as the scripts of Debian's packages do."""
+    code = f"import sys; from {module} import main; sys.exit(main())"
+    return [PYTHON, "-W", "ignore", "-c", code]
+
+
+def session() -> Session:
+    """Log in as the administrator."""
+    return Session(
+        v3.Password(
+            settings.KEYSTONE,
+            username="admin",
+            password=settings.PASSWORD,
+            project_name="admin",
+            user_domain_id="default",
+            project_domain_id="default",
+        )
+    )
+
+
+def answers(port: int) -> bool:
+    """Whether something listens at a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Controller:
+    """Runs the services, with their files in one folder."""
+
+    def __init__(self, folder: Path, services: Services) -> None:
+        self.folder = folder
+        self.services = services
+        self.cloud = session()
+
+    def file(self, name: str, text: str) -> Path:
+        """Write a file of the folder."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def start(self) -> None:
+        """Start all."""
+        for name in ("glance", "glance-staging", "glance-tasks", "locks", "nova", "home"):
+            (self.folder / name).mkdir()
+        for name in settings.DATABASES:
+            # So that whoever writes does not wait for those that read.
+            with sqlite3.connect(self.folder / f"{name}.sqlite") as database:
+                database.execute("PRAGMA journal_mode=WAL")
+        self.messages()
+        self.identity()
+        self.images_and_placement()
+        self.compute_api()
+
+    def messages(self) -> None:
+        """Start RabbitMQ, with a node of its own."""
+        folder = self.folder / "rabbitmq"
+        folder.mkdir()
+        self.services.start(
+            "rabbitmq",
+            ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
+            HOME=str(self.folder / "home"),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_NODENAME="demo@localhost",
+            RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+            RABBITMQ_MNESIA_BASE=str(folder),
+            RABBITMQ_LOG_BASE=str(folder),
+            RABBITMQ_ENABLED_PLUGINS_FILE=str(folder / "plugins"),
+            RABBITMQ_CONFIG_FILE=str(folder / "rabbitmq"),
+            RABBITMQ_CONF_ENV_FILE=str(folder / "none"),
+        )
+
+    def identity(self) -> None:
+        """Start Keystone, and make the catalogue."""
+        file = self.file("keystone.conf", settings.keystone(self.folder))
+        user = ["--keystone-user", "root", "--keystone-group", "root"]
+        manage: list[str | Path] = ["keystone-manage", "--config-file", file]
+        address = settings.KEYSTONE
+        kinds = ("admin", "internal", "public")
+        bootstrap = [f"--bootstrap-{kind}-url={address}" for kind in kinds]
+        more = ["--bootstrap-region-id", "RegionOne", "--bootstrap-password", settings.PASSWORD]
+        for words in (
+            ["db_sync"],
+            ["fernet_setup", *user],
+            ["credential_setup", *user],
+            ["bootstrap", *bootstrap, *more],
+        ):
+            self.services.run("keystone-manage", [*manage, *words])
+        server = ["keystone-wsgi-public", "--host", "127.0.0.1", "--port", "5000"]
+        self.services.start("keystone", server, OS_KEYSTONE_CONFIG_FILES=str(file))
+        self.services.wait("Keystone", lambda: answers(5000))
+        for kind, url in (
+            ("image", settings.GLANCE),
+            ("placement", settings.PLACEMENT),
+            ("compute", settings.NOVA),
+            ("network", settings.NETWORKS),
+        ):
+            service = self.keystone("services", "service", name=kind, type=kind)
+            for interface in kinds:
+                about = {"service_id": service["id"], "interface": interface, "url": url}
+                self.keystone("endpoints", "endpoint", region_id="RegionOne", **about)
+
+    def keystone(self, path: str, kind: str, **values: Any) -> Any:
+        """Make something in Keystone."""
+        answer = self.cloud.post(f"{settings.KEYSTONE}/{path}", json={kind: values})
+        return answer.json()[kind]
+
+    def images_and_placement(self) -> None:
+        """Start Glance, Placement, and what stands for Neutron."""
+        file = self.file("glance-api.conf", settings.glance(self.folder))
+        self.services.run("glance-manage", ["glance-manage", "--config-file", file, "db_sync"])
+        self.services.start("glance", ["glance-api", "--config-file", file])
+
+        file = self.file("placement.conf", settings.placement(self.folder))
+        place = {"OS_PLACEMENT_CONFIG_DIR": str(self.folder)}
+        manage: list[str | Path] = ["placement-manage", "--config-file", file, "db", "sync"]
+        self.services.run("placement-manage", manage, **place)
+        server = ["placement-api", "--host", "127.0.0.1", "--port", "8778"]
+        self.services.start("placement", server, **place)
+
+        neutron = Path(__file__).with_name("no_networks.py")
+        self.services.start("networks", [sys.executable, neutron])
+        for port in (9292, 8778, 9696):
+            self.services.wait(f"the service at port {port}", partial(answers, port))
+
+    def compute_api(self) -> None:
+        """Start Nova's services but the computes."""
+        common = self.file("nova.conf", settings.nova(self.folder))
+        databases = self.file("nova-databases.conf", settings.nova_databases(self.folder))
+        self.files: list[str | Path] = ["--config-file", common, "--config-file", databases]
+        cell0 = settings.database(self.folder, "nova-cell0")
+        for words in (
+            ["api_db", "sync"],
+            ["cell_v2", "map_cell0", "--database_connection", cell0],
+            ["db", "sync"],
+            ["cell_v2", "create_cell", "--name", "cell1"],
+        ):
+            self.manage(*words)
+        self.services.wait("RabbitMQ", lambda: answers(5672))
+        for name in ("conductor", "scheduler", "api"):
+            self.services.start(f"nova-{name}", [*main_of(f"nova.cmd.{name}"), *self.files])
+        self.services.wait("Nova's API", lambda: answers(8774))
+
+    def manage(self, *words: str) -> None:
+        """Run nova-manage."""
+        self.services.run("nova-manage", [*main_of("nova.cmd.manage"), *self.files, *words])
