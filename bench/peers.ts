@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const STARTER = fileURLToPath(new URL('../../bench/starter.sh', import.meta.url));
+const STARTER = fileURLToPath(new URL('../../bench/programs/starter.sh', import.meta.url));
 const child = spawn(STARTER, { stdio: ['pipe', 'pipe', 'inherit'] });
 // The bench may end while it waits for words.
 child.unref();

@@ -12,8 +12,8 @@ import type { Case, Contender } from './harness.js';
 import { peer } from './peers.js';
 
 const NODE = join(ROOT_FOLDER, 'node_modules/.bin/node');
-const UNTIL_SERVING = join(ROOT_FOLDER, 'bench/until-serving.sh');
-const TOOL_START = fileURLToPath(new URL('tool-start.js', import.meta.url));
+const UNTIL_SERVING = join(ROOT_FOLDER, 'bench/programs/until-serving.sh');
+const TOOL_START = fileURLToPath(new URL('programs/tool-start.js', import.meta.url));
 const STARTS = 20;
 /** Of the process that starts tools. */
 const RESIDENT_MIB = 200;

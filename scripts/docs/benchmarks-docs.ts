@@ -40,8 +40,8 @@ process.stdout.write(`# Benchmarks
 turns in a shuffled order, each after a \`sync\`; results are checked. No test asserts a time. What was
 measured by hand, and what was learnt from it: [understand/performance.md](understand/performance.md).
 
-- The bare tools are started by a small process (\`bench/starter.sh\`). A fork from the bench, which
-  grows to hundreds of megabytes, would count as theirs.
+- The bare tools are started by a small process (\`bench/programs/starter.sh\`). A fork from the
+  bench, which grows to hundreds of megabytes, would count as theirs.
 - Times are medians, with the shortest and the longest in brackets. The bare tools leave their data
   in the page cache unless their name says \`sync\`; ours is on disk when it answers.
 - Processor time is the mean of a round: of the daemon and its tools, plus that of the client, or of

@@ -8,7 +8,7 @@ import { isDescriptor } from '../../domain/formats/vmdk-descriptor.js';
 import { pathsIn } from '../../domain/images/named-paths.js';
 import type { ByteSource } from '../../domain/ports/images.js';
 import { lengthNow } from '../linux/lengths.js';
-import { withSharedHead } from '../linux/shared-heads.js';
+import { withSharedHead } from './shared-heads.js';
 
 /**
  * First bytes of formats whose headers can name files: qcow, qed, vmdk. A VMDK text descriptor can

@@ -1,6 +1,6 @@
 /** The examination of one file of an inventory. Makes synchronous calls, for worker threads. */
 import { errnoOf } from '../linux/errno.js';
-import { filesAt, type Inode } from '../linux/files-at.js';
+import { filesAt, type Inode } from './files-at.js';
 import { areOfInode, readFacts } from './image-facts.js';
 
 /**

@@ -10,7 +10,7 @@ import type { ImageFacts } from '../../domain/model/image-info.js';
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
 import type { ByteSource } from '../../domain/ports/images.js';
 import type { InventoryFacts } from '../../domain/ports/inventory.js';
-import type { Inode } from '../linux/files-at.js';
+import type { Inode } from './files-at.js';
 import { nextData } from '../linux/next-data.js';
 import { JudgedHeads, type Part } from './judged-heads.js';
 

@@ -8,7 +8,7 @@ import { namedBase } from '../../domain/images/backing-name.js';
 import { breathe } from '../../domain/model/async.js';
 import type { FileIdentity } from '../../domain/ports/handles.js';
 import { errnoOf } from '../linux/errno.js';
-import { within } from '../linux/files-at.js';
+import { within } from './files-at.js';
 import { bytesOf as bytesIn, namesAsBytes } from '../linux/names-as-bytes.js';
 import { O_PATH } from '../linux/proc-path.js';
 import { PRIVATE_PREFIX } from '../paths/private-folders.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, lstatSync, mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs';
 import { errnoOf } from '../../../src/adapters/linux/errno.js';
-import { FILES_BY_NODE, loadCalls, type FilesAt } from '../../../src/adapters/linux/files-at.js';
+import { FILES_BY_NODE, loadCalls, type FilesAt } from '../../../src/adapters/inventory/files-at.js';
 import { needs } from '../../support/needs.js';
 import { scratchFolder } from '../../support/scratch.js';
 import { sh } from '../../support/shell.js';

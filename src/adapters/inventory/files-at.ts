@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, type BigIntStats } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
-import { loadKoffi } from './koffi.js';
+import { loadKoffi } from '../linux/koffi.js';
 
 /** From <fcntl.h> and <linux/stat.h>, the same on every architecture that Node runs on. */
 const [O_CLOEXEC, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_FDCWD] = [0o2000000, 0x100, 0x1000, -100];

@@ -4,9 +4,9 @@
  * many MiB it has.
  */
 import { createInterface } from 'node:readline';
-import { nodeStart } from '../src/adapters/process/start/node-start.js';
-import { start } from '../src/adapters/process/start/start.js';
-import type { Start } from '../src/adapters/process/start/started.js';
+import { nodeStart } from '../../src/adapters/process/start/node-start.js';
+import { start } from '../../src/adapters/process/start/start.js';
+import type { Start } from '../../src/adapters/process/start/started.js';
 
 const MIB = 1 << 20;
 const OPTIONS = { env: { PATH: '/usr/bin:/bin', LC_ALL: 'C' }, fds: [], stdin: false };

@@ -2,7 +2,7 @@
 import { readSync } from 'node:fs';
 import { HEAD_BYTES } from '../../domain/formats/head.js';
 import type { ByteSource } from '../../domain/ports/images.js';
-import { sourceOf } from './sync-look.js';
+import { sourceOf } from '../linux/sync-look.js';
 
 /**
  * Free buffers. One for each of a hundred thousand files would be as much garbage, which V8 leaves
