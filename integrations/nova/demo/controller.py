@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+import pymysql
 import settings
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
@@ -38,6 +39,13 @@ def session() -> Session:
     )
 
 
+def together(*works: Callable[[], None]) -> None:
+    """Do works at the same time; raises what one of them raises."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for future in [pool.submit(work) for work in works]:
+            future.result()
+
+
 def answers(port: int) -> bool:
     """Whether something listens at a port of the loopback."""
     with socket.socket() as probe:
@@ -62,14 +70,23 @@ class Controller:
         """Start all."""
         for name in ("glance", "glance-staging", "glance-tasks", "locks", "nova", "home"):
             (self.folder / name).mkdir()
-        for name in settings.DATABASES:
-            # So that whoever writes does not wait for those that read.
-            with sqlite3.connect(self.folder / f"{name}.sqlite") as database:
-                database.execute("PRAGMA journal_mode=WAL")
         self.messages()
-        self.identity()
-        self.images_and_placement()
-        self.compute_api()
+        self.databases()
+        together(self.identity, self.images, self.placement, self.networks, self.compute_api)
+
+    def databases(self) -> None:
+        """Start MariaDB, which root reaches by a socket, and make the databases."""
+        data, address = self.folder / "mariadb", self.folder / "mariadb.sock"
+        options: list[str | Path] = ["--no-defaults", f"--datadir={data}", "--user=root"]
+        install = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        self.services.run("mariadb-install", ["mariadb-install-db", *options, *install])
+        more = [f"--socket={address}", "--skip-networking", "--max-connections=500"]
+        more.append("--innodb-flush-log-at-trx-commit=0")
+        self.services.start("mariadb", ["mariadbd", *options, *more])
+        self.services.wait("MariaDB", address.exists)
+        with pymysql.connect(user="root", unix_socket=str(address)) as connection:
+            for name in settings.DATABASES:
+                connection.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET utf8")
 
     def messages(self) -> None:
         """Start RabbitMQ, with a node of its own."""
@@ -98,13 +115,10 @@ class Controller:
         kinds = ("admin", "internal", "public")
         bootstrap = [f"--bootstrap-{kind}-url={address}" for kind in kinds]
         more = ["--bootstrap-region-id", "RegionOne", "--bootstrap-password", settings.PASSWORD]
-        for words in (
-            ["db_sync"],
-            ["fernet_setup", *user],
-            ["credential_setup", *user],
-            ["bootstrap", *bootstrap, *more],
-        ):
-            self.services.run("keystone-manage", [*manage, *words])
+        first = (["db_sync"], ["fernet_setup", *user], ["credential_setup", *user])
+        run = self.services.run
+        together(*(partial(run, words[0], [*manage, *words]) for words in first))
+        run("bootstrap", [*manage, "bootstrap", *bootstrap, *more])
         server = ["keystone-wsgi-public", "--host", "127.0.0.1", "--port", "5000"]
         self.services.start("keystone", server, OS_KEYSTONE_CONFIG_FILES=str(file))
         self.services.wait("Keystone", lambda: answers(5000))
@@ -115,21 +129,23 @@ class Controller:
             ("network", settings.NETWORKS),
         ):
             service = self.keystone("services", "service", name=kind, type=kind)
-            for interface in kinds:
-                about = {"service_id": service["id"], "interface": interface, "url": url}
-                self.keystone("endpoints", "endpoint", region_id="RegionOne", **about)
+            about = {"service_id": service["id"], "interface": "public", "url": url}
+            self.keystone("endpoints", "endpoint", region_id="RegionOne", **about)
 
     def keystone(self, path: str, kind: str, **values: Any) -> Any:
         """Make something in Keystone."""
         answer = self.cloud.post(f"{settings.KEYSTONE}/{path}", json={kind: values})
         return answer.json()[kind]
 
-    def images_and_placement(self) -> None:
-        """Start Glance, Placement, and what stands for Neutron."""
+    def images(self) -> None:
+        """Start Glance."""
         file = self.file("glance-api.conf", settings.glance(self.folder))
         self.services.run("glance-manage", ["glance-manage", "--config-file", file, "db_sync"])
         self.services.start("glance", ["glance-api", "--config-file", file])
+        self.services.wait("Glance", lambda: answers(9292))
 
+    def placement(self) -> None:
+        """Start Placement."""
         file = self.file("placement.conf", settings.placement(self.folder))
         place = {"OS_PLACEMENT_CONFIG_DIR": str(self.folder)}
         manage: list[str | Path] = ["placement-manage", "--config-file", file, "db", "sync"]
@@ -137,17 +153,21 @@ class Controller:
         server = ["placement-api", "--host", "127.0.0.1", "--port", "8778"]
         self.services.start("placement", server, **place)
 
-        neutron = Path(__file__).with_name("no_networks.py")
-        self.services.start("networks", [sys.executable, neutron])
-        for port in (9292, 8778, 9696):
-            self.services.wait(f"the service at port {port}", partial(answers, port))
+        self.services.wait("Placement", lambda: answers(8778))
+
+    def networks(self) -> None:
+        """Start what stands for Neutron."""
+        self.services.start(
+            "networks", [sys.executable, Path(__file__).with_name("no_networks.py")]
+        )
+        self.services.wait("the networks", lambda: answers(9696))
 
     def compute_api(self) -> None:
         """Start Nova's services but the computes."""
         common = self.file("nova.conf", settings.nova(self.folder))
         databases = self.file("nova-databases.conf", settings.nova_databases(self.folder))
         self.files: list[str | Path] = ["--config-file", common, "--config-file", databases]
-        cell0 = settings.database(self.folder, "nova-cell0")
+        cell0 = settings.database(self.folder, "nova_cell0")
         for words in (
             ["api_db", "sync"],
             ["cell_v2", "map_cell0", "--database_connection", cell0],

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import hosts
 from cloud import Cloud
-from controller import Controller
+from controller import Controller, together
 from services import Failed, Services
 from steps import Steps
 
@@ -49,8 +50,8 @@ def run(folder: Path, services: Services, options: argparse.Namespace) -> int:
     computes = hosts.make(folder)
 
     def start_computes() -> None:
-        for each in computes:
-            each.start(services, without_hostler=options.without_hostler)
+        start = {"services": services, "without_hostler": options.without_hostler}
+        together(*(partial(each.start, **start) for each in computes))
         cloud = Cloud(controller, services)
         services.wait("the computes", lambda: cloud.computes() == len(computes))
         controller.manage("cell_v2", "discover_hosts")

@@ -12,9 +12,12 @@ fi
 . ./install.sh
 packages=(libvirtd:libvirt-daemon virsh:libvirt-clients qemu-system-x86_64:qemu-system-x86
   cpio:cpio ip:iproute2 keystone-manage:python3-keystone glance-api:glance-api
-  rabbitmqctl:rabbitmq-server hostname:hostname)
+  rabbitmqctl:rabbitmq-server
+  mariadbd:mariadb-server-core
+  my_print_defaults:mariadb-client-core hostname:hostname)
 compgen -G '/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so' >/dev/null ||
   packages+=("no command of:libvirt-daemon-driver-qemu")
+"$python" -c 'import pymysql' 2>/dev/null || packages+=("no command of:python3-pymysql")
 "$python" -c 'import libvirt' 2>/dev/null || packages+=("no command of:python3-libvirt")
 {
   functional_packages && "$repository/scripts/system-packages.sh" "${packages[@]}" &&

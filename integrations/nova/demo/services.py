@@ -87,7 +87,7 @@ class Services:
             value = condition()
             if value:
                 return value
-            for name, process in self._processes.items():
+            for name, process in list(self._processes.items()):
                 if process.poll() is not None:
                     raise Failed(f"{name} ended with {process.returncode}:\n{self.tail(name)}")
             if time.monotonic() > end:

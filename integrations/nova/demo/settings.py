@@ -10,7 +10,7 @@ GLANCE = "http://127.0.0.1:9292"
 PLACEMENT = "http://127.0.0.1:8778"
 NOVA = "http://127.0.0.1:8774/v2.1"
 NETWORKS = "http://127.0.0.1:9696"
-DATABASES = ("keystone", "glance", "placement", "nova-api", "nova-cell0", "nova-cell1")
+DATABASES = ("keystone", "glance", "placement", "nova_api", "nova_cell0", "nova_cell1")
 
 LOGIN = f"""
 auth_type = password
@@ -25,8 +25,8 @@ region_name = RegionOne
 
 
 def database(folder: Path, name: str) -> str:
-    """The address of a database; who finds it locked waits."""
-    return f"sqlite:///{folder}/{name}.sqlite?timeout=60"
+    """The address of a database."""
+    return f"mysql+pymysql://root@localhost/{name}?unix_socket={folder}/mariadb.sock&charset=utf8"
 
 
 def keystone(folder: Path) -> str:
@@ -120,9 +120,9 @@ def nova_databases(folder: Path) -> str:
     """What computes do not have"""
     return f"""
 [api_database]
-connection = {database(folder, "nova-api")}
+connection = {database(folder, "nova_api")}
 [database]
-connection = {database(folder, "nova-cell1")}
+connection = {database(folder, "nova_cell1")}
 """
 
 
