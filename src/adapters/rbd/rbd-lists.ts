@@ -162,7 +162,7 @@ async function clonesIn(
 ): Promise<Pick<PoolList, 'clones' | 'unseen'>> {
   const clones = new Map<string, ImageAddress[]>();
   const unseen: { path: string; why: string }[] = [];
-  for (const [pool, look] of looks)
+  const count = async (pool: Pool, look: Promise<readonly Row[]>) => {
     try {
       for (const row of await look) {
         const parent = parentImage(row);
@@ -174,6 +174,8 @@ async function clonesIn(
     } catch (error) {
       unseen.push({ path: `rbd:${pool.name}`, why: asHostlerError(error).reason });
     }
+  };
+  await Promise.all([...looks].map(([pool, look]) => count(pool, look)));
   return { clones, unseen };
 }
 

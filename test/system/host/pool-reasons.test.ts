@@ -54,6 +54,7 @@ config_file = "${scratch.path(config)}"\nkeyring = "${scratch.path(keyring)}"\n[
   const base = (pool: string) => `rbd:${pool}/${BASE}`;
   const requests: Readonly<Record<string, (pool: string) => Message>> = {
     GetPoolInfo: (pool) => ({ pool }),
+    ListImages: (pool) => ({ path: `rbd:${pool}` }),
     ListCachedImages: (pool) => ({ pool }),
     PinCachedImage: (pool) => ({ cache_id: base(pool), pinned: true }),
     EvictCachedImages: (pool) => ({ cache_ids: [base(pool)] }),
@@ -92,7 +93,7 @@ config_file = "${scratch.path(config)}"\nkeyring = "${scratch.path(keyring)}"\n[
     each('TOOL_FAILED', 'lost', ['GetPoolInfo']);
     each('IMAGE_NOT_FOUND', 'lost', ['DeleteImage']);
     each('ACCESS_DENIED', 'locked', all);
-    each('ROOT_STALLED', 'away', ['GetPoolInfo', 'ListCachedImages']);
+    each('ROOT_STALLED', 'away', ['GetPoolInfo', 'ListImages', 'ListCachedImages']);
     each('PATH_OUTSIDE_ROOTS', 'named', all);
     each('ROOT_READ_ONLY', 'broken', ['PinCachedImage', 'EvictCachedImages'], () => reader);
   });
@@ -100,6 +101,6 @@ config_file = "${scratch.path(config)}"\nkeyring = "${scratch.path(keyring)}"\n[
   describe('whose tools are not there', () => {
     before(async () => start(await onlyTools(scratch.path('bare'))));
     after(() => daemon.stop());
-    each('TOOL_MISSING', 'broken', ['GetPoolInfo', 'DeleteImage', ...ofCache]);
+    each('TOOL_MISSING', 'broken', ['GetPoolInfo', 'ListImages', 'DeleteImage', ...ofCache]);
   });
 });

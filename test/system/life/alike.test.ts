@@ -34,7 +34,7 @@ const REMOVERS = ['DeleteFile', 'DeleteImage', 'RemoveDirectory'];
 const COPY = ['CopyImage'];
 
 /** They use other tools: for pools, those of the configuration, and for images that name others. */
-const OTHER_TOOLS = ['DeleteImage', 'PinCachedImage', 'EvictCachedImages', 'Execute', 'MoveFile'];
+const OTHER_TOOLS = ['DeleteImage', 'PinCachedImage', 'EvictCachedImages', 'Execute', 'MoveFile', 'ListImages'];
 
 /** Strangers' images are worked on all the same. */
 const NO_SANDBOX = '[sandbox]\nmode = "off"\n';
@@ -177,7 +177,7 @@ describe('what RPCs promise alike', () => {
           : call(rpc, on(fixed('other.raw')), { format: 'raw' }),
       // What those cannot do that take no format of an image is tested with them.
       [
-        ...RAW_TOO,
+        ...[...RAW_TOO, 'ListImages'],
         ...promising('UNSUPPORTED_BY_BACKEND').filter((rpc) => !FILES_ONLY.includes(rpc) && !takesFormat(rpc)),
       ],
     );
