@@ -10,6 +10,16 @@ import { sourceOf } from '../linux/sync-look.js';
  */
 const heads: Buffer[] = [];
 
+/** Calls `work` with a buffer for a head that is used again: the result must not point into it. */
+export async function withHeadBuffer<T>(work: (head: Buffer) => Promise<T>): Promise<T> {
+  const head = heads.pop() ?? Buffer.alloc(HEAD_BYTES);
+  try {
+    return await work(head);
+  } finally {
+    heads.push(head);
+  }
+}
+
 /**
  * Calls `work` with a file whose head is read into a buffer that is used again, so the result must
  * not point into it. Reads beyond `length` return fewer bytes. The caller closes the descriptor.
@@ -19,17 +29,14 @@ export async function withSharedHead<T>(
   length: number,
   work: (bytes: ByteSource) => Promise<T>,
 ): Promise<T> {
-  const head = heads.pop() ?? Buffer.alloc(HEAD_BYTES);
   const rest = sourceOf(fd, length);
-  try {
-    return await work({
+  return withHeadBuffer((head) =>
+    work({
       lengthBytes: rest.lengthBytes,
       read: (offset, wanted) =>
         offset === 0n && wanted === HEAD_BYTES
           ? Promise.resolve(head.subarray(0, readSync(fd, head, 0, Math.min(length, HEAD_BYTES), 0)))
           : rest.read(offset, wanted),
-    });
-  } finally {
-    heads.push(head);
-  }
+    }),
+  );
 }

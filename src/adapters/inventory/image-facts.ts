@@ -10,6 +10,7 @@ import type { ImageFacts } from '../../domain/model/image-info.js';
 import { SECTOR_BYTES, roundUp } from '../../domain/model/size.js';
 import type { ByteSource } from '../../domain/ports/images.js';
 import type { InventoryFacts } from '../../domain/ports/inventory.js';
+import { withHeadBuffer } from '../index/shared-heads.js';
 import type { Inode } from './files-at.js';
 import { nextData } from '../linux/next-data.js';
 import { JudgedHeads, type Part } from './judged-heads.js';
@@ -23,11 +24,6 @@ const NO_BYTES = Buffer.alloc(0);
 const [MOST_PARTS, MOST_PART_BYTES] = [8, 16 * 1024];
 /** The content of a hole; never written to. */
 const ZEROS = Buffer.alloc(4096);
-/**
- * Free buffers for heads: allocating one for each of a hundred thousand files would produce as much
- * garbage.
- */
-const heads: Buffer[] = [];
 
 /** What the content says: packed for a row, and the name of the backing file in it. */
 interface Judgement {
@@ -42,20 +38,18 @@ const judged = new JudgedHeads<Judgement>();
  * with system errors; no content of the file makes it fail.
  */
 export async function readFacts(fd: number, inode: Inode): Promise<{ readonly facts: string; readonly base?: string }> {
-  const buffer = heads.pop() ?? Buffer.alloc(HEAD_BYTES);
-  try {
-    const length = Number(inode.lengthBytes);
-    const file = new HeadFirst(fd, length, buffer);
-    let judgement = judged.find(file.head, length, (offset, wanted) => file.at(offset, wanted));
-    if (judgement === undefined) {
-      judgement = await judge(file, inode.lengthBytes);
-      if (file.parts !== undefined) judged.keep(file.head, length, file.parts, judgement);
-    }
-    const { packed, base } = judgement;
-    return { facts: `${packInode(inode)} ${packed}`, ...(base === undefined ? {} : { base }) };
-  } finally {
-    heads.push(buffer);
-  }
+  const { packed, base } = await withHeadBuffer((buffer) => judgementOf(fd, inode, buffer));
+  return { facts: `${packInode(inode)} ${packed}`, ...(base === undefined ? {} : { base }) };
+}
+
+async function judgementOf(fd: number, { lengthBytes }: Inode, buffer: Buffer): Promise<Judgement> {
+  const length = Number(lengthBytes);
+  const file = new HeadFirst(fd, length, buffer);
+  const known = judged.find(file.head, length, (offset, wanted) => file.at(offset, wanted));
+  if (known !== undefined) return known;
+  const judgement = await judge(file, lengthBytes);
+  if (file.parts !== undefined) judged.keep(file.head, length, file.parts, judgement);
+  return judgement;
 }
 
 /** Reads the head into a shared buffer, so results must not point into it. */

@@ -26,7 +26,7 @@ const MAX_KEPT_IMAGES = 100_000;
 interface Kept {
   readonly key: string;
   readonly list: PoolList;
-  usedMs: number;
+  readonly usedMs: number;
 }
 
 /** An image with its namespace. */
@@ -84,14 +84,17 @@ export class RbdLists implements PoolLists {
       throw new HostlerError('GENERATION_TOO_OLD', `the list of the pool ${place.pool} is not kept any more`, {
         facts: { pool: place.pool },
       });
-    this.#kept.delete(life);
-    this.#kept.set(life, { ...found, usedMs: this.clock() });
-    return found.list;
+    return this.#keep(place, found.list);
   }
 
+  /** Keeps a list as the one that was used last. */
   #keep(place: PoolPlace, list: PoolList): PoolList {
+    this.#kept.delete(list.life);
     this.#kept.set(list.life, { key: keyOf(place), list, usedMs: this.clock() });
     this.#forget();
+    setTimeout(() => {
+      this.#forget();
+    }, KEPT_MS).unref();
     return list;
   }
 
@@ -101,7 +104,7 @@ export class RbdLists implements PoolLists {
     for (const [life, { list, usedMs }] of [...this.#kept].reverse()) {
       images += list.images.length;
       const isTooMuch = !isNewest && images > MAX_KEPT_IMAGES;
-      if (isTooMuch || this.clock() - usedMs > KEPT_MS) this.#kept.delete(life);
+      if (isTooMuch || this.clock() - usedMs >= KEPT_MS) this.#kept.delete(life);
       isNewest = false;
     }
   }
